@@ -1,0 +1,40 @@
+"""What a deployment may set, from the environment or `.env`; every value has a working default."""
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once at start-up; frozen afterwards."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERENNIAL_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    database_url: Annotated[
+        SecretStr, Field(validation_alias="DATABASE_URL", description="PostgreSQL 15 to 18")
+    ] = SecretStr("postgresql://perennial@localhost/perennial")
+    redis_url: Annotated[
+        SecretStr, Field(validation_alias="REDIS_URL", description="Redis or Valkey; the doorbell only")
+    ] = SecretStr("redis://localhost:6379/0")
+    simulator_url: str = "http://127.0.0.1:8127"
+    admin_key: SecretStr | None = None
+    """Bearer key of the merchants API (`POST /v1/merchants`); absent means that API is closed."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    pool_size: Annotated[int, Field(ge=1, le=200, description="connections per process")] = 10
+    statement_timeout_ms: Annotated[int, Field(ge=100)] = 30_000
+    lock_timeout_ms: Annotated[int, Field(ge=100)] = 5_000
+    idle_in_transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 30_000
+    body_bytes_max: Annotated[int, Field(ge=1_024)] = 1_048_576
+    chunk_size: Annotated[int, Field(ge=1, le=5_000, description="subscriptions per renewal chunk")] = 1_000
+    charges_in_flight: Annotated[int, Field(ge=1, le=500, description="gateway calls at once")] = 50
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read on first use."""
+    return Settings()
