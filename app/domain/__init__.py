@@ -1,0 +1,1 @@
+"""The rules of billing as pure functions over frozen values; see README.md in this folder."""
