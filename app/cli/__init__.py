@@ -1,0 +1,21 @@
+"""The command `perennial`: one file per group of commands, joined here, one line each.
+
+Commands import what they need when they run, so that `--help` answers at once.
+"""
+
+import typer
+
+from app.cli import db, dev, serve, servers
+
+app = typer.Typer(
+    name="perennial",
+    help="Headless subscription billing. Start with: perennial dev",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,  # they would show secrets
+)
+app.callback()(servers.use_what_runs_here)
+
+app.add_typer(dev.commands)
+app.add_typer(serve.commands)
+app.add_typer(db.commands)
