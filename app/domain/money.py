@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from app.domain.errors import InvalidRequest
+
+WHOLE_PPM: Final = 1_000_000
+"""Percentages are integers in parts per million: 8.875 % is 88,750 and all of it a million."""
 
 
 class CurrencyMismatch(InvalidRequest):
@@ -34,27 +37,37 @@ def divide(numerator: int, denominator: int, rounding: Rounding = Rounding.HALF_
     return floor + (2 * rest > denominator or (2 * rest == denominator and floor % 2 == 1))
 
 
-def spread(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` in parts proportional to `weights`, which always add up to it (largest remainder).
+def apportion(
+    numerators: Sequence[int], denominator: int, rounding: Rounding = Rounding.HALF_AWAY
+) -> list[int]:
+    """Each numerator over `denominator`, so that the parts add up to the exact sum rounded once.
 
-    The earlier of two equal remainders gets the odd unit. No weight is negative, one is not zero.
+    Every part is its exact value rounded down or up (largest remainder, the earlier of equals);
+    a part that is exact stays. Signs may be mixed; all-negative parts mirror the positive ones.
     """
-    if len(weights) == 1:
-        assert weights[0] > 0
-        return [total]
-    whole = sum(weights)
-    assert whole > 0
-    assert min(weights) >= 0
-    magnitude = abs(total)
-    parts = [magnitude * weight // whole for weight in weights]
-    left = magnitude - sum(parts)
+    if len(numerators) == 1:
+        return [divide(numerators[0], denominator, rounding)]
+    exact = sum(numerators)
+    if exact < 0:
+        mirrored = apportion([-numerator for numerator in numerators], denominator, rounding)
+        return [-part for part in mirrored]
+    parts = [numerator // denominator for numerator in numerators]
+    left = divide(exact, denominator, rounding) - sum(parts)
     if left:
         by_remainder = sorted(
-            range(len(weights)), key=lambda i: magnitude * weights[i] % whole, reverse=True
+            range(len(parts)), key=lambda i: numerators[i] % denominator, reverse=True
         )  # stable also when reversed: equals keep their order
         for i in by_remainder[:left]:
             parts[i] += 1
-    return parts if total >= 0 else [-part for part in parts]
+    return parts
+
+
+def spread(total: int, weights: Sequence[int]) -> list[int]:
+    """Parts of `total` in proportion to `weights` that add up to it; some weight is above zero."""
+    whole = sum(weights)
+    assert whole > 0
+    assert min(weights) >= 0
+    return apportion([total * weight for weight in weights], whole)
 
 
 @dataclass(frozen=True, slots=True)
