@@ -126,8 +126,7 @@ class Embedded:
         self._postgres = _Server(_spawn(command, log), signal.SIGINT)  # SIGINT: a fast shutdown
         ready = [str(binaries / "pg_isready"), "-q", "-h", str(sockets), "-U", ROLE]
         _wait_until_ready("PostgreSQL", lambda: _succeeds(ready), self._postgres.process, log)
-        self._create_database(sockets)
-        return self.url()
+        return self.create_database(DATABASE)
 
     def start_valkey(self) -> str:
         """Start Valkey unless it runs, and return its URL. Raises EmbeddedError.
@@ -154,6 +153,24 @@ class Embedded:
         """The URL of one of the cluster's databases, as its superuser."""
         password = self._password.read_text().strip()
         return f"postgresql://{ROLE}:{password}@/{database}?host={self._sockets}"
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Create a database unless there is one of this name, and return its URL.
+
+        PostgreSQL must be running, here or in another process; nobody may be using the template.
+        """
+        create = [str(_postgres_binaries() / "createdb"), "-h", str(self._sockets), "-U", ROLE]
+        password = {"PGPASSWORD": self._password.read_text().strip()}
+        done = subprocess.run(
+            [*create, "-T", template, name],
+            env=_environment() | password,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode and "already exists" not in done.stderr:
+            raise EmbeddedError(f"PostgreSQL did not create {name}: {done.stderr.strip()}")
+        return self.url(name)
 
     def running(self) -> Urls | None:
         """Where the servers answer that another process started in this directory, if any."""
@@ -223,16 +240,6 @@ class Embedded:
             ]
         )
         fresh.rename(self._data)
-
-    def _create_database(self, sockets: Path) -> None:
-        environment = {"PGPASSWORD": self._password.read_text().strip()}
-        createdb = str(_postgres_binaries() / "createdb")
-        command = [createdb, "-h", str(sockets), "-U", ROLE, DATABASE]
-        done = subprocess.run(
-            command, env=_environment() | environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode and "already exists" not in done.stderr:
-            raise EmbeddedError(f"PostgreSQL refused to create its database: {done.stderr.strip()}")
 
     @property
     def _sockets(self) -> Path:
