@@ -1,0 +1,176 @@
+"""The one HTTP client of all gateways: it says what became of a request, not only what failed.
+
+`send` returns an `Answer` (any status), or `NotSent` (no byte of the request left: repeating it is
+safe), or `Lost` (it may have been executed). The boundary between the last two is not read off
+exception classes: the transport's own table turns a connection reset *after* the request was
+written into `ConnectTimeout`, and believing that would charge somebody twice. Instead a trace marks
+the moment a live connection is handed to the request; before it nothing can have been written.
+
+httpx speaks through aiohttp because its own pool collapses beyond about 50 requests in flight.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+ANSWER_BYTES_MAX: Final = 4_194_304
+"""4 MiB: far beyond any gateway's list page; more than this is not an answer."""
+CONNECTIONS_MAX: Final = 500
+"""As many as a worker may have charges in flight, so that none waits for a connection."""
+KEEPALIVE_SECONDS: Final = 4
+"""Servers keep idle connections for 5 s and more: a request must not meet one that is closing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The gateway answered, whole and readable; what it means is the adapter's affair."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up without regard to case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No byte of the request was written; `cause` is a short word."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The request was or may have been written, and there is no usable answer."""
+
+    cause: str
+
+
+Exchange: TypeAlias = Answer | NotSent | Lost
+
+
+class AnswerTooLarge(Exception):
+    """More bytes arrived than any answer has."""
+
+
+@dataclass(slots=True)
+class Wire:
+    """Whether the request in hand was given a live connection."""
+
+    connected: bool = False
+
+
+WIRE: ContextVar[Wire] = ContextVar("wire")
+
+TRANSPORT_FAILURES: Final = (httpx.HTTPError, aiohttp.ClientError, OSError, AnswerTooLarge)
+"""Everything a request can die of on its way; OSError includes time-outs and TLS errors."""
+
+
+class HttpClient:
+    """One gateway account's connections. No redirects, no proxies or netrc from the environment."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        connect_timeout_seconds: int,
+        total_timeout_seconds: int,
+    ) -> None:
+        self._total_timeout_seconds = total_timeout_seconds
+        context = httpx.create_ssl_context(trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx.Timeout(
+                total_timeout_seconds,
+                connect=connect_timeout_seconds,
+                pool=connect_timeout_seconds,
+            ),
+            transport=AiohttpTransport(verify=context, client=lambda: session(context)),
+        )
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Exchange:
+        """One request, once. Never raises for what the network or the gateway does."""
+        request = self._client.build_request(
+            method, path, headers=headers, params=params, content=content
+        )
+        wire = Wire()
+        token = WIRE.set(wire)
+        try:
+            async with asyncio.timeout(self._total_timeout_seconds):
+                return await self._exchange(request)
+        except TRANSPORT_FAILURES as failure:
+            return Lost(cause(failure)) if wire.connected else NotSent(cause(failure))
+        finally:
+            WIRE.reset(token)
+
+    async def _exchange(self, request: httpx.Request) -> Answer:
+        response = await self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > ANSWER_BYTES_MAX:
+                    raise AnswerTooLarge
+            return Answer(response.status_code, response.headers, bytes(body))
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+
+async def mark_connected(*_: Any) -> None:
+    """The trace: from here on bytes may have left."""
+    WIRE.get().connected = True
+
+
+def session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    """An aiohttp session that traces connections; made on the first request, inside the loop."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(mark_connected)
+    trace.on_connection_reuseconn.append(mark_connected)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_SECONDS, ssl=context
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace],
+        trust_env=False,
+    )
+
+
+def cause(failure: BaseException) -> str:
+    """A short word for logs and metrics; never the exception's text, which may hold a URL."""
+    if isinstance(failure, AnswerTooLarge):
+        return "answer_too_large"
+    origin = failure.__cause__ or failure
+    if isinstance(origin, TimeoutError | httpx.TimeoutException):
+        return "timeout"
+    if isinstance(origin, ssl.SSLError | aiohttp.ClientSSLError):
+        return "tls_failed"
+    if isinstance(origin, aiohttp.ClientConnectorError | ConnectionRefusedError):
+        return "connect_failed"
+    if isinstance(origin, aiohttp.ClientConnectionError | ConnectionError):
+        return "connection_lost"
+    return "unreadable_answer"
