@@ -60,13 +60,13 @@ def _run(embedded: "Embedded", port: int, simulator_port: int) -> int:
     code = subprocess.run(migrate, env=os.environ | environment, check=False).returncode
     if code:
         return code
-    state = embedded.root / "simulator.db"
+    ledger = embedded.root / "simulator.sqlite"
     typer.echo(f"API http://127.0.0.1:{port}   simulated gateway {simulator}   Ctrl-C stops")
     return run(
         [
             Program(
                 "simulator",
-                serve.perennial("simulator", f"--port={simulator_port}", f"--state={state}"),
+                serve.perennial("simulator", f"--port={simulator_port}", f"--ledger={ledger}"),
             ),
             Program("api", serve.perennial("api", f"--port={port}")),
             Program(

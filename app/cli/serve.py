@@ -1,5 +1,6 @@
 """The commands that serve: the API, the workers, the simulated gateway."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -78,8 +79,8 @@ def worker(
 def simulator(
     host: Host = "127.0.0.1",
     port: Port = SIMULATOR_PORT,
-    state: Annotated[
-        Path | None, typer.Option(help="Where its own ledger is kept; absent: in memory.")
+    ledger: Annotated[
+        Path | None, typer.Option(help="The file of its own ledger; absent: in memory.")
     ] = None,
 ) -> None:
     """Serve the simulated payment gateway, with its own ledger and faults to switch on.
@@ -88,6 +89,16 @@ def simulator(
     """
     import uvicorn
 
-    from app.simulator.server import create_app
+    from app.simulator.__main__ import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
+    from app.simulator.server import DEFAULT_SECRET, create_app
 
-    uvicorn.run(create_app(state), host=host, port=port, access_log=False, log_level="warning")
+    secret = os.environ.get("PERENNIAL_SIMULATOR_SECRET", DEFAULT_SECRET)
+    uvicorn.run(
+        create_app(ledger, secret=secret),
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=KEEPALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
