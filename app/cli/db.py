@@ -32,29 +32,34 @@ def migrate(
     Run it once before each deployment. Several at once are safe: they take turns, and all but the
     first find nothing to do.
     """
+    from app.settings import settings
+
+    url = settings().database_url.get_secret_value()
     if sql:
         from alembic import command
 
-        command.upgrade(_config(), to, sql=True)
+        command.upgrade(_config(url), to, sql=True)
         return
     import asyncpg
 
     try:
-        asyncio.run(_upgrade(to))
+        upgrade(url, to)
     except asyncpg.LockNotAvailableError:
         fail(f"Another migration has been running for {LOCK_SECONDS_MAX} seconds. Try again later.")
     except (OSError, asyncpg.InvalidAuthorizationSpecificationError) as error:
         fail(f"The database does not let us in. Check DATABASE_URL. ({error})")
 
 
-async def _upgrade(to: str) -> None:
-    """Migrate while a session of our own holds the lock; the session's end gives it back."""
+def upgrade(url: str, to: str = "head") -> None:
+    """Migrate the database at `url`; others that want to are made to wait until it is done."""
+    asyncio.run(_upgrade(url, to))
+
+
+async def _upgrade(url: str, to: str) -> None:
+    """The session that holds the lock does nothing else; its end gives the lock back."""
     import asyncpg
     from alembic import command
 
-    from app.settings import settings
-
-    url = settings().database_url.get_secret_value()
     session = await asyncpg.connect(
         url.replace("postgresql+asyncpg:", "postgresql:", 1), timeout=CONNECT_SECONDS_MAX
     )
@@ -62,15 +67,15 @@ async def _upgrade(to: str) -> None:
         await session.execute(f"SET lock_timeout = '{LOCK_SECONDS_MAX}s'")
         await session.execute(f"SELECT pg_advisory_lock({LOCK})")
         # Alembic is synchronous, and its environment runs an event loop of its own.
-        await asyncio.to_thread(command.upgrade, _config(), to)
+        await asyncio.to_thread(command.upgrade, _config(url), to)
     finally:
         await session.close()
 
 
-def _config() -> "Config":
+def _config(url: str) -> "Config":
     from alembic.config import Config
 
-    config = Config()
+    config = Config(attributes={"url": url})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
