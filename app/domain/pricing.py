@@ -85,6 +85,8 @@ class Price:
     tax_behaviour: TaxBehaviour = TaxBehaviour.EXCLUSIVE
     setup_fee_minor: int = 0
     trial_days: int = 0
+    description: str = ""
+    """What an invoice line calls it: the plan's name, with the nickname where there is one."""
     nickname: str | None = None
     lookup_key: str | None = None
 

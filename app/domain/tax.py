@@ -103,6 +103,7 @@ def taxes(
     rate * net, exactly, until its one rounding. The net is what inclusive taxes leave of the
     amount, so the two add up to it.
     """
+    assert len(rates) == len(amounts)
     if not any(rates):
         return Taxes(tuple(amounts), ())
     shares = []

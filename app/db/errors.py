@@ -1,0 +1,65 @@
+"""Turns what the database refuses into the caller's mistake it stands for, by constraint name."""
+
+from typing import Final
+
+import asyncpg
+
+from app.domain.errors import BillingError, Conflict, InvalidRequest
+
+# constraint -> (code, message, param)
+DUPLICATES: Final = {
+    "uq_customers_external_id": (
+        "external_id_taken",
+        "Another customer already has this external_id.",
+        "external_id",
+    ),
+    "uq_subscriptions_external_id": (
+        "external_id_taken",
+        "Another subscription already has this external_id.",
+        "external_id",
+    ),
+    "uq_plans_code": ("code_taken", "Another plan already has this code.", "code"),
+    "uq_prices_lookup_key": (
+        "lookup_key_taken",
+        "Another price already has this lookup_key.",
+        "lookup_key",
+    ),
+    "uq_coupons_code": ("code_taken", "Another coupon already has this code.", "code"),
+    "uq_invoices_cycle": (
+        "period_already_billed",
+        "This period of the subscription already has an invoice.",
+        None,
+    ),
+    "uq_payment_attempts_in_flight": (
+        "payment_in_flight",
+        "A payment of this invoice is in flight or its outcome is not known yet.",
+        None,
+    ),
+}
+
+
+def translate(error: BaseException) -> BaseException:
+    """The BillingError that `error` stands for, or `error` itself where it is ours to mend."""
+    match error:
+        case asyncpg.UniqueViolationError() if error.constraint_name in DUPLICATES:
+            code, message, param = DUPLICATES[error.constraint_name]
+            return Conflict(message, code=code, param=param)
+        case asyncpg.ForeignKeyViolationError():
+            column = (error.detail or "").partition("(")[2].partition(")")[0].split(", ")[-1]
+            return InvalidRequest(
+                "It refers to something that does not exist.",
+                code="reference_not_found",
+                param=column or None,
+            )
+        case (
+            asyncpg.LockNotAvailableError()
+            | asyncpg.DeadlockDetectedError()
+            | asyncpg.SerializationError()
+        ):
+            return Conflict(
+                "Another request is changing the same object; try again.", code="lock_timeout"
+            )
+        case BillingError():
+            return error
+        case _:
+            return error

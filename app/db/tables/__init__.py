@@ -1,0 +1,81 @@
+"""The schema, one file a noun. What the tables cannot say (roles, policies, triggers) stands in
+`migrations/`.
+"""
+
+from app.db.tables.catalog import coupons, plans, prices, tax_rates
+from app.db.tables.common import metadata
+from app.db.tables.customer import (
+    balance_transactions,
+    customer_balances,
+    customers,
+    gateway_accounts,
+    payment_methods,
+)
+from app.db.tables.invoice import (
+    credit_note_lines,
+    credit_notes,
+    invoice_line_discounts,
+    invoice_line_taxes,
+    invoice_lines,
+    invoice_series,
+    invoices,
+)
+from app.db.tables.ledger import ledger_accounts, ledger_entries
+from app.db.tables.payment import payment_attempts, payments, refunds
+from app.db.tables.platform import (
+    api_keys,
+    audit_log,
+    deliveries,
+    events,
+    idempotency_keys,
+    inbound_events,
+    merchants,
+    test_clocks,
+    webhook_endpoints,
+)
+from app.db.tables.subscription import (
+    discounts,
+    scheduled_changes,
+    subscription_items,
+    subscription_tax_rates,
+    subscriptions,
+)
+
+__all__ = [
+    "api_keys",
+    "audit_log",
+    "balance_transactions",
+    "coupons",
+    "credit_note_lines",
+    "credit_notes",
+    "customer_balances",
+    "customers",
+    "deliveries",
+    "discounts",
+    "events",
+    "gateway_accounts",
+    "idempotency_keys",
+    "inbound_events",
+    "invoice_line_discounts",
+    "invoice_line_taxes",
+    "invoice_lines",
+    "invoice_series",
+    "invoices",
+    "ledger_accounts",
+    "ledger_entries",
+    "merchants",
+    "metadata",
+    "payment_attempts",
+    "payment_methods",
+    "payments",
+    "plans",
+    "prices",
+    "refunds",
+    "scheduled_changes",
+    "subscription_items",
+    "subscription_tax_rates",
+    "subscriptions",
+    "tax_rates",
+    "test_clocks",
+    "webhook_endpoints",
+]

@@ -1,0 +1,108 @@
+"""A customer's credit: money that is theirs and pays their next invoices, one amount a currency."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from app.domain.errors import InvalidRequest
+from app.domain.ids import NewId
+from app.domain.ledger import Account, Entry, Source
+
+
+class Type(StrEnum):
+    """Why a balance moved."""
+
+    ADJUSTMENT = "adjustment"
+    APPLIED = "applied_to_invoice"
+    UNAPPLIED = "unapplied_from_invoice"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What stands to a customer's credit in one currency, in minor units; never below zero."""
+
+    merchant_id: UUID
+    customer_id: UUID
+    currency: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceEntry:
+    """One movement: `amount` is signed, `ending` is the balance after it."""
+
+    id: UUID
+    merchant_id: UUID
+    customer_id: UUID
+    currency: str
+    type: Type
+    amount: int
+    ending: int
+    invoice_id: UUID | None = None
+    description: str | None = None
+
+
+def apply(balance: Balance, amount: int, invoice_id: UUID, new_id: NewId) -> BalanceEntry:
+    """Use `amount` of the credit for an invoice."""
+    assert 0 < amount <= balance.amount
+    return BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        Type.APPLIED,
+        -amount,
+        balance.amount - amount,
+        invoice_id,
+    )
+
+
+def unapply(balance: Balance, amount: int, invoice_id: UUID, new_id: NewId) -> BalanceEntry:
+    """Give back the credit that an invoice had used."""
+    assert amount > 0
+    return BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        Type.UNAPPLIED,
+        amount,
+        balance.amount + amount,
+        invoice_id,
+    )
+
+
+def adjust(
+    balance: Balance, amount: int, description: str | None, new_id: NewId
+) -> tuple[BalanceEntry, Entry]:
+    """Grant credit (above zero) or take it back (below), with its posting."""
+    if amount == 0:
+        raise InvalidRequest("An adjustment moves something.", param="amount")
+    if balance.amount + amount < 0:
+        raise InvalidRequest(
+            f"The balance is {balance.amount}; it cannot go below zero.", param="amount"
+        )
+    entry = BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        Type.ADJUSTMENT,
+        amount,
+        balance.amount + amount,
+        description=description,
+    )
+    debit, credit = Account.CREDITS_GRANTED, Account.CUSTOMER_CREDIT
+    if amount < 0:
+        debit, credit = credit, debit
+    posting = Entry(
+        new_id(),
+        balance.merchant_id,
+        Source.BALANCE,
+        entry.id,
+        debit,
+        credit,
+        balance.currency,
+        abs(amount),
+    )
+    return entry, posting

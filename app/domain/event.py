@@ -1,0 +1,59 @@
+"""What happened, in the same transaction as the change: the source of webhooks and of `/v1/events`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+
+class Type(StrEnum):
+    """Every event this service can tell; the names are part of the public contract."""
+
+    CUSTOMER_CREATED = "customer.created"
+    CUSTOMER_UPDATED = "customer.updated"
+    PAYMENT_METHOD_ATTACHED = "payment_method.attached"
+    PAYMENT_METHOD_DETACHED = "payment_method.detached"
+    SUBSCRIPTION_CREATED = "subscription.created"
+    SUBSCRIPTION_ACTIVATED = "subscription.activated"
+    SUBSCRIPTION_RENEWED = "subscription.renewed"
+    SUBSCRIPTION_UPDATED = "subscription.updated"
+    SUBSCRIPTION_PAST_DUE = "subscription.past_due"
+    SUBSCRIPTION_CANCELED = "subscription.canceled"
+    SUBSCRIPTION_EXPIRED = "subscription.incomplete_expired"
+    INVOICE_FINALIZED = "invoice.finalized"
+    INVOICE_PAID = "invoice.paid"
+    INVOICE_PAYMENT_FAILED = "invoice.payment_failed"
+    INVOICE_VOIDED = "invoice.voided"
+    INVOICE_UNCOLLECTIBLE = "invoice.marked_uncollectible"
+    PAYMENT_SUCCEEDED = "payment.succeeded"
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_PROCESSING = "payment.processing"
+    PAYMENT_UNKNOWN = "payment.unknown"
+    PAYMENT_ACTION_REQUIRED = "payment.action_required"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"
+
+
+class Noun(Protocol):
+    """What an event can be about: it has an identity, a version, and can be written down."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def merchant_id(self) -> UUID: ...
+    @property
+    def version(self) -> int: ...
+
+    def snapshot(self) -> dict[str, object]:
+        """The noun's public fields as they are now, ids as UUID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`subject` after the change; `previous` holds what its changed fields were before."""
+
+    id: UUID
+    type: Type
+    subject: Noun
+    previous: Mapping[str, object] | None = None

@@ -1,0 +1,420 @@
+"""What becomes of a subscription: created, stepped through its periods, canceled. Pure decisions.
+
+`step` makes the one thing happen that is due next; whoever repeats it until nothing is due has
+caught up. The clock, a test clock, a single call and a simulation all go through it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from app.domain import balance as balances
+from app.domain import collection, pricing
+from app.domain import invoice as invoicing
+from app.domain import payment as paying
+from app.domain.balance import Balance
+from app.domain.calendar import Period
+from app.domain.collection import Bill
+from app.domain.decision import Decision, DiscountUse
+from app.domain.discount import Discount
+from app.domain.errors import Conflict, InvalidRequest
+from app.domain.event import Event, Type
+from app.domain.ids import NewId
+from app.domain.invoice import BillingReason, Charge, Collection, Invoice, LineKind, Order
+from app.domain.payment import Status as PaymentStatus
+from app.domain.pricing import Price, Timing
+from app.domain.subscription import (
+    ENDED,
+    FIRST_PAYMENT_WINDOW,
+    Happening,
+    Item,
+    Status,
+    Subscription,
+    after,
+)
+from app.domain.tax import TaxRate
+
+ITEMS_MAX: Final = 20
+"""Prices in one subscription, as at Stripe: bounds the lines of an invoice."""
+IN_FLIGHT: Final = frozenset(
+    {PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.REQUIRES_ACTION}
+)
+IN_FLIGHT_GRACE: Final = timedelta(hours=1)
+"""How long to wait again for a first payment whose outcome is not known at its expiry."""
+CATCH_UP_PERIODS_MAX: Final = 400
+"""Periods one subscription may be behind before it is parked for a person to look at: more than a
+year of daily billing, far more than any outage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A subscription with what else its bills depend on."""
+
+    subscription: Subscription
+    balance: Balance
+    method_id: UUID | None
+    """The payment method to charge: the subscription's own, else the customer's default."""
+    first_bill: Bill | None = None
+    """The unpaid first invoice, while the subscription is `incomplete`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """What a new subscription is to be. `start_at` None means now; in the past it is billed from
+    there on, period by period.
+    """
+
+    merchant_id: UUID
+    customer_id: UUID
+    items: Sequence[tuple[Price, int]]
+    zone: str
+    discounts: tuple[Discount, ...] = ()
+    rates: tuple[TaxRate, ...] = ()
+    collection: Collection = Collection.CHARGE_AUTOMATICALLY
+    net_days: int = 0
+    payment_method_id: UUID | None = None
+    start_at: datetime | None = None
+    trial_days: int | None = None
+    cancel_at: datetime | None = None
+    cancel_at_period_end: bool = False
+    test_clock_id: UUID | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, str] | None = None
+    wait_for_payment: bool = True
+    """Stay `incomplete` until the first invoice is paid."""
+
+
+def create(
+    cmd: Create, balance: Balance, method_id: UUID | None, now: datetime, new_id: NewId
+) -> Decision:
+    """A new subscription; if it starts now, in its trial or with its first invoice."""
+    _check(cmd, now)
+    first = cmd.items[0][0]
+    start = cmd.start_at or now
+    trial_days = first.trial_days if cmd.trial_days is None else cmd.trial_days
+    trial_end = start + timedelta(days=trial_days) if trial_days else None
+    sub = Subscription(
+        id=new_id(),
+        merchant_id=cmd.merchant_id,
+        customer_id=cmd.customer_id,
+        status=Status.SCHEDULED,
+        currency=first.currency,
+        interval=first.interval,
+        zone=cmd.zone,
+        anchor=trial_end or start,
+        period=None,
+        period_index=-1,
+        items=tuple(Item(new_id(), price, quantity) for price, quantity in cmd.items),
+        discounts=cmd.discounts,
+        rates=cmd.rates,
+        collection=cmd.collection,
+        net_days=cmd.net_days,
+        payment_method_id=cmd.payment_method_id,
+        start_at=start,
+        trial_end=trial_end,
+        expires_at=None,
+        cancel_at=cmd.cancel_at,
+        cancel_at_period_end=cmd.cancel_at_period_end,
+        canceled_at=None,
+        ended_at=None,
+        latest_invoice_id=None,
+        test_clock_id=cmd.test_clock_id,
+        created_at=now,
+        external_id=cmd.external_id,
+        metadata=cmd.metadata or {},
+        version=0,
+    )
+    account = Account(sub, balance, method_id)
+    decision = _start(account, now, new_id) if start <= now else _scheduled(sub)
+    sub = decision.subscriptions[0]
+    if cmd.wait_for_payment and sub.status is Status.ACTIVE and decision.payments:
+        waiting = after(sub.status, Happening.AWAIT_PAYMENT)
+        sub = replace(sub, status=waiting, expires_at=now + FIRST_PAYMENT_WINDOW)
+    created = Event(new_id(), Type.SUBSCRIPTION_CREATED, sub)
+    told = tuple(e for e in decision.events if not isinstance(e.subject, Subscription))
+    return replace(decision, subscriptions=(sub,), events=(created, *told))
+
+
+def step(account: Account, now: datetime, new_id: NewId) -> Decision:
+    """Make the one thing happen that is due; it must be due."""
+    sub = account.subscription
+    due = sub.next_action_at
+    assert due is not None
+    assert due <= now, "nothing is due yet"
+    if sub.status is Status.INCOMPLETE:
+        return _expire(account, now, new_id)
+    if sub.period is None:
+        return _start(account, now, new_id)
+    if sub.cancel_at is not None and sub.cancel_at <= due:
+        return end(account, sub.cancel_at, now, new_id)
+    if sub.cancel_at_period_end:
+        return end(account, sub.period.end, now, new_id)
+    if sub.status is Status.TRIALING:
+        return _enter(account, 0, Happening.START, now, new_id)
+    return _enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
+
+
+def is_hopelessly_behind(sub: Subscription, now: datetime) -> bool:
+    """More periods behind than a run may catch up by itself."""
+    if sub.period is None or now <= sub.period.end:
+        return False
+    length = sub.period.end - sub.period.start
+    if (now - sub.period.end) < length * (CATCH_UP_PERIODS_MAX // 2):
+        return False
+    behind = sub.interval.index(sub.anchor, now, sub.zone) - sub.period_index
+    return behind > CATCH_UP_PERIODS_MAX
+
+
+def cancel_at_period_end(sub: Subscription, now: datetime, new_id: NewId) -> Decision:
+    """Let it run to the end of what is paid, then end it."""
+    after(sub.status, Happening.CANCEL)
+    if sub.period is None:
+        raise Conflict("It has not started yet; cancel it now.", code="subscription_scheduled")
+    changed = replace(sub, cancel_at_period_end=True, canceled_at=now, version=sub.version + 1)
+    return _updated(changed, {"cancel_at_period_end": sub.cancel_at_period_end}, new_id)
+
+
+def keep(sub: Subscription, new_id: NewId) -> Decision:
+    """Take back a cancellation that has not happened yet."""
+    if sub.status in ENDED:
+        raise Conflict("It has ended already.", code=f"subscription_{sub.status}")
+    if not sub.cancel_at_period_end and sub.cancel_at is None:
+        raise Conflict("No cancellation is planned.", code="no_cancellation_planned")
+    before = {"cancel_at_period_end": sub.cancel_at_period_end, "cancel_at": sub.cancel_at}
+    changed = replace(
+        sub,
+        cancel_at_period_end=False,
+        cancel_at=None,
+        canceled_at=None,
+        version=sub.version + 1,
+    )
+    return _updated(changed, before, new_id)
+
+
+def end(account: Account, at: datetime, now: datetime, new_id: NewId) -> Decision:
+    """End it at `at`, billing what was used of items in arrears; nothing in advance comes back."""
+    sub = account.subscription
+    status = after(sub.status, Happening.CANCEL)
+    charges: list[Charge] = []
+    billed = sub.period is not None and sub.status not in (Status.TRIALING, Status.INCOMPLETE)
+    if billed and sub.period is not None and sub.period.start < at:
+        used = Period(sub.period.start, min(at, sub.period.end))
+        charges = _charges(sub, Timing.ARREARS, sub.period, used)
+    ended = replace(
+        sub,
+        status=status,
+        canceled_at=sub.canceled_at or now,
+        ended_at=at,
+        version=sub.version + 1,
+    )
+    canceled = (ended, Type.SUBSCRIPTION_CANCELED)
+    if not charges or sub.period is None:
+        return _told(*canceled, new_id)
+    order = _order(
+        sub, BillingReason.SUBSCRIPTION_CANCEL, Period(sub.period.start, at), cycle_start=at
+    )
+    return _bill(replace(account, subscription=ended), order, charges, canceled, now, new_id)
+
+
+def _check(cmd: Create, now: datetime) -> None:
+    if not 0 < len(cmd.items) <= ITEMS_MAX:
+        raise InvalidRequest(f"A subscription has 1 to {ITEMS_MAX} items.", param="items")
+    first = cmd.items[0][0]
+    for n, (price, _) in enumerate(cmd.items):
+        if price.currency != first.currency or price.interval != first.interval:
+            raise InvalidRequest(
+                "All items must have the same currency and interval.", param=f"items[{n}].price_id"
+            )
+    start = cmd.start_at or now
+    if cmd.cancel_at is not None and cmd.cancel_at <= start:
+        raise InvalidRequest("cancel_at must come after the start.", param="cancel_at")
+
+
+def _scheduled(sub: Subscription) -> Decision:
+    return Decision(sub.merchant_id, subscriptions=(replace(sub, version=sub.version + 1),))
+
+
+def _start(account: Account, now: datetime, new_id: NewId) -> Decision:
+    sub = account.subscription
+    if sub.trial_end is None or sub.trial_end <= sub.start_at:
+        return _enter(account, 0, Happening.START, now, new_id)
+    trialing = replace(
+        sub,
+        status=after(sub.status, Happening.START_TRIAL),
+        period=Period(sub.start_at, sub.trial_end),
+        version=sub.version + 1,
+    )
+    return _told(trialing, Type.SUBSCRIPTION_ACTIVATED, new_id)
+
+
+def _enter(
+    account: Account, index: int, happening: Happening, now: datetime, new_id: NewId
+) -> Decision:
+    """Begin period `index`: charge it in advance, and in arrears what the last one used."""
+    sub = account.subscription
+    anchor, zone = sub.anchor, sub.zone
+    start = sub.period.end if sub.period is not None else sub.interval.after(anchor, index, zone)
+    period = Period(start, sub.interval.after(anchor, index + 1, zone))
+    charges = _charges(sub, Timing.ADVANCE, period, period)
+    if happening is Happening.RENEW and sub.period is not None:
+        charges = _charges(sub, Timing.ARREARS, sub.period, sub.period) + charges
+    else:
+        charges = _setup_fees(sub, period) + charges
+    entered = replace(
+        sub,
+        status=after(sub.status, happening),
+        period=period,
+        period_index=index,
+        version=sub.version + 1,
+    )
+    renewed = happening is Happening.RENEW
+    change = (entered, Type.SUBSCRIPTION_RENEWED if renewed else Type.SUBSCRIPTION_ACTIVATED)
+    if not charges:
+        return _told(*change, new_id)
+    reason = BillingReason.SUBSCRIPTION_CYCLE if renewed else BillingReason.SUBSCRIPTION_CREATE
+    order = _order(sub, reason, period, cycle_start=period.start)
+    return _bill(replace(account, subscription=entered), order, charges, change, now, new_id)
+
+
+def _bill(
+    account: Account,
+    order: Order,
+    charges: list[Charge],
+    change: tuple[Subscription, Type],
+    now: datetime,
+    new_id: NewId,
+) -> Decision:
+    """The decision that makes the invoice of `charges` and what follows from it."""
+    sub, told = change
+    billed = invoicing.bill(
+        order, charges, sub.discounts, sub.rates, account.balance.amount, now, new_id
+    )
+    invoice = billed.invoice
+    used = _used(sub, order)
+    if used:
+        left = {use.id: use.periods_remaining for use in used}
+        kept = (replace(d, periods_remaining=left.get(d.id)) for d in sub.discounts)
+        sub = replace(sub, discounts=tuple(d for d in kept if d.periods_remaining != 0))
+    sub = replace(sub, latest_invoice_id=invoice.id)
+    return Decision(
+        sub.merchant_id,
+        subscriptions=(sub,),
+        invoices=(invoice,),
+        payments=_payments(account, invoice, now, new_id),
+        balances=(
+            (balances.apply(account.balance, invoice.balance_applied, invoice.id, new_id),)
+            if invoice.balance_applied
+            else ()
+        ),
+        discounts=used,
+        entries=billed.entries,
+        events=(Event(new_id(), told, sub), *billed.events),
+    )
+
+
+def _used(sub: Subscription, order: Order) -> tuple[DiscountUse, ...]:
+    """The discounts of which this bill used up one paid period."""
+    if not sub.discounts or order.reason is BillingReason.SUBSCRIPTION_CANCEL:
+        return ()
+    return tuple(
+        DiscountUse(sub.merchant_id, d.id, d.periods_remaining - 1, order.period.start)
+        for d in sub.discounts
+        if d.periods_remaining is not None
+    )
+
+
+def _payments(
+    account: Account, invoice: Invoice, now: datetime, new_id: NewId
+) -> tuple[paying.Payment, ...]:
+    if not invoice.amount_due or invoice.order.collection is not Collection.CHARGE_AUTOMATICALLY:
+        return ()
+    return (paying.schedule(invoice, account.method_id, now, new_id),)
+
+
+def _charges(sub: Subscription, timing: Timing, whole: Period, part: Period) -> list[Charge]:
+    """What the items of that timing cost for `part` of the period `whole`."""
+    charges = []
+    for item in sub.items:
+        price = item.price
+        if price.timing is not timing:
+            continue
+        amount = pricing.amount(price, item.quantity)
+        if part is not whole:
+            amount = amount.share(part.seconds, whole.seconds)
+        charges.append(
+            Charge(
+                LineKind.PERIOD,
+                price.description,
+                item.quantity,
+                part,
+                amount.minor,
+                item.id,
+                price.id,
+            )
+        )
+    return charges
+
+
+def _setup_fees(sub: Subscription, period: Period) -> list[Charge]:
+    return [
+        Charge(
+            LineKind.SETUP_FEE,
+            f"{item.price.description}: set-up fee",
+            1,
+            period,
+            item.price.setup_fee_minor,
+            item.id,
+            item.price.id,
+        )
+        for item in sub.items
+        if item.price.setup_fee_minor
+    ]
+
+
+def _order(
+    sub: Subscription, reason: BillingReason, period: Period, cycle_start: datetime
+) -> Order:
+    return Order(
+        sub.merchant_id,
+        sub.customer_id,
+        sub.id,
+        sub.currency,
+        reason,
+        period,
+        sub.collection,
+        sub.net_days,
+        cycle_start,
+        sub.test_clock_id,
+    )
+
+
+def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
+    """The first payment did not come: end it and void its invoice, unless money is in flight."""
+    sub, bill = account.subscription, account.first_bill
+    if bill is not None and bill.payment.status in IN_FLIGHT:
+        waiting = replace(sub, expires_at=now + IN_FLIGHT_GRACE, version=sub.version + 1)
+        return Decision(sub.merchant_id, subscriptions=(waiting,))
+    expired = replace(
+        sub,
+        status=after(sub.status, Happening.EXPIRE),
+        expires_at=None,
+        ended_at=now,
+        version=sub.version + 1,
+    )
+    decision = _told(expired, Type.SUBSCRIPTION_EXPIRED, new_id)
+    if bill is None:
+        return decision
+    voided = collection.void(bill.invoice, bill.payment, account.balance, now, new_id)
+    return replace(voided, subscriptions=(expired,), events=decision.events + voided.events)
+
+
+def _updated(sub: Subscription, before: Mapping[str, object], new_id: NewId) -> Decision:
+    event = Event(new_id(), Type.SUBSCRIPTION_UPDATED, sub, before)
+    return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))
+
+
+def _told(sub: Subscription, type_: Type, new_id: NewId) -> Decision:
+    event = Event(new_id(), type_, sub)
+    return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))

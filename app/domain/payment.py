@@ -1,0 +1,146 @@
+"""The state of a payment, and of each attempt: each call that is made to a gateway for it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from app.domain.ids import NewId
+from app.domain.invoice import Invoice
+from app.domain.outcome import DeclineCategory
+
+
+class Status(StrEnum):
+    """Where a payment stands. `scheduled` waits for its due time; the rest are Stripe's words."""
+
+    SCHEDULED = "scheduled"
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class AttemptStatus(StrEnum):
+    """Where one call stands. The first three are in flight: nothing else may charge meanwhile."""
+
+    PROCESSING = "processing"
+    UNKNOWN = "unknown"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+IN_FLIGHT: Final = frozenset(
+    {AttemptStatus.PROCESSING, AttemptStatus.UNKNOWN, AttemptStatus.REQUIRES_ACTION}
+)
+RETRYABLE: Final = frozenset({Status.REQUIRES_PAYMENT_METHOD, Status.SCHEDULED})
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The collection of one invoice's amount; amounts in minor units."""
+
+    id: UUID
+    merchant_id: UUID
+    invoice_id: UUID
+    customer_id: UUID
+    payment_method_id: UUID | None
+    status: Status
+    currency: str
+    amount: int
+    created_at: datetime
+    due_at: datetime | None = None
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    amount_refund_reserved: int = 0
+    attempt_count: int = 0
+    failure_code: str | None = None
+    failure_category: DeclineCategory | None = None
+    action_url: str | None = None
+    test_clock_id: UUID | None = None
+    succeeded_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def refundable(self) -> int:
+        """What may still be refunded: captured, less refunded, less what refunds have reserved."""
+        return self.amount_captured - self.amount_refunded - self.amount_refund_reserved
+
+    def snapshot(self) -> dict[str, object]:
+        """Its public fields, ids as UUID."""
+        return {
+            "id": self.id,
+            "invoice_id": self.invoice_id,
+            "customer_id": self.customer_id,
+            "payment_method_id": self.payment_method_id,
+            "status": self.status,
+            "currency": self.currency,
+            "amount": self.amount,
+            "amount_captured": self.amount_captured,
+            "amount_refunded": self.amount_refunded,
+            "attempt_count": self.attempt_count,
+            "failure_code": self.failure_code,
+            "failure_category": self.failure_category,
+            "action_url": self.action_url,
+            "due_at": self.due_at,
+            "created_at": self.created_at,
+            "succeeded_at": self.succeeded_at,
+            "test_clock_id": self.test_clock_id,
+            "version": self.version,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a gateway. `reference` is our name for it there, `idempotency_key` its key."""
+
+    id: UUID
+    merchant_id: UUID
+    payment_id: UUID
+    invoice_id: UUID
+    gateway_account_id: UUID
+    payment_method_id: UUID
+    ordinal: int
+    status: AttemptStatus
+    currency: str
+    amount: int
+    reference: str
+    created_at: datetime
+    gateway_reference: str | None = None
+    network_transaction_id: str | None = None
+    fee: int | None = None
+    failure_code: str | None = None
+    failure_category: DeclineCategory | None = None
+    gateway_code: str | None = None
+    detail: str | None = None
+    look_ups: int = 0
+    look_up_at: datetime | None = None
+    settled_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def idempotency_key(self) -> str:
+        """One attempt, one key, however often it is sent."""
+        return f"perennial-{self.id.hex}"
+
+
+def schedule(invoice: Invoice, method_id: UUID | None, now: datetime, new_id: NewId) -> Payment:
+    """The payment of what remains of `invoice`, due at once; without a method it waits for one."""
+    return Payment(
+        id=new_id(),
+        merchant_id=invoice.merchant_id,
+        invoice_id=invoice.id,
+        customer_id=invoice.order.customer_id,
+        payment_method_id=method_id,
+        status=Status.REQUIRES_PAYMENT_METHOD if method_id is None else Status.SCHEDULED,
+        currency=invoice.order.currency,
+        amount=invoice.amount_remaining,
+        created_at=now,
+        due_at=None if method_id is None else now,
+        test_clock_id=invoice.order.test_clock_id,
+    )

@@ -1,0 +1,60 @@
+"""A refund: money going back. It is reserved before the gateway is asked, settled after."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Status(StrEnum):
+    """Where a refund stands."""
+
+    PROCESSING = "processing"
+    UNKNOWN = "unknown"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """`amount` minor units of one payment on their way back to the customer."""
+
+    id: UUID
+    merchant_id: UUID
+    payment_id: UUID
+    invoice_id: UUID
+    gateway_account_id: UUID
+    status: Status
+    currency: str
+    amount: int
+    reference: str
+    created_at: datetime
+    reason: str | None = None
+    gateway_reference: str | None = None
+    failure_code: str | None = None
+    detail: str | None = None
+    look_ups: int = 0
+    look_up_at: datetime | None = None
+    settled_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def idempotency_key(self) -> str:
+        """One refund, one key, however often it is sent."""
+        return f"perennial-{self.id.hex}"
+
+    def snapshot(self) -> dict[str, object]:
+        """Its public fields, ids as UUID."""
+        return {
+            "id": self.id,
+            "payment_id": self.payment_id,
+            "invoice_id": self.invoice_id,
+            "status": self.status,
+            "currency": self.currency,
+            "amount": self.amount,
+            "reason": self.reason,
+            "failure_code": self.failure_code,
+            "created_at": self.created_at,
+            "settled_at": self.settled_at,
+            "version": self.version,
+        }

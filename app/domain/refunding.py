@@ -1,0 +1,171 @@
+"""Refunds as decisions: reserve first, then ask the gateway, then settle what it answered."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from app.domain.collection import LOOK_UP_DELAYS, MANUAL_REVIEW, SEND_LEASE
+from app.domain.decision import Decision
+from app.domain.errors import Conflict, InvalidRequest
+from app.domain.event import Event, Type
+from app.domain.ids import NewId
+from app.domain.ledger import Account, Entry, Source, cash
+from app.domain.outcome import (
+    NotExecuted,
+    RefundDeclined,
+    Refunded,
+    RefundOutcome,
+    RefundPending,
+    Unknown,
+)
+from app.domain.payment import Attempt, Payment
+from app.domain.refund import Refund, Status
+
+
+def request(  # noqa: PLR0913  what is refunded, why, when, and how things are named
+    payment: Payment,
+    captured: Attempt,
+    amount: int | None,
+    reason: str | None,
+    now: datetime,
+    new_id: NewId,
+    name: Callable[[UUID], str],
+) -> Decision:
+    """Reserve `amount` (None: all that is left) of a payment for a refund about to be sent."""
+    left = payment.refundable
+    if left <= 0:
+        raise Conflict("Nothing of this payment is left to refund.", code="nothing_to_refund")
+    amount = left if amount is None else amount
+    if not 0 < amount <= left:
+        raise InvalidRequest(
+            f"Between 1 and {left} of this payment can be refunded.",
+            code="refund_exceeds_payment",
+            param="amount",
+        )
+    refund_id = new_id()
+    refund = Refund(
+        id=refund_id,
+        merchant_id=payment.merchant_id,
+        payment_id=payment.id,
+        invoice_id=payment.invoice_id,
+        gateway_account_id=captured.gateway_account_id,
+        status=Status.PROCESSING,
+        currency=payment.currency,
+        amount=amount,
+        reference=name(refund_id),
+        created_at=now,
+        reason=reason,
+        look_up_at=now + SEND_LEASE,
+    )
+    reserved = replace(
+        payment,
+        amount_refund_reserved=payment.amount_refund_reserved + amount,
+        version=payment.version + 1,
+    )
+    return Decision(payment.merchant_id, payments=(reserved,), refunds=(refund,))
+
+
+def settle(
+    refund: Refund, payment: Payment, outcome: RefundOutcome, now: datetime, new_id: NewId
+) -> Decision:
+    """What follows from `outcome`; nothing when the refund was settled before."""
+    if refund.status not in (Status.PROCESSING, Status.UNKNOWN):
+        return Decision(refund.merchant_id)
+    match outcome:
+        case Refunded():
+            if (outcome.amount_minor, outcome.currency) != (refund.amount, refund.currency):
+                cause = f"the gateway returned {outcome.amount_minor} {outcome.currency}"
+                return _later(refund, MANUAL_REVIEW + cause, now, Status.UNKNOWN, review=True)
+            return _refunded(refund, payment, outcome, now, new_id)
+        case RefundDeclined():
+            return _refused(refund, payment, outcome, now, new_id)
+        case RefundPending():
+            known = replace(refund, gateway_reference=outcome.gateway_reference)
+            return _later(known, "the gateway is processing it", now, Status.PROCESSING)
+        case Unknown():
+            return _later(refund, outcome.cause, now, Status.UNKNOWN)
+        case NotExecuted():
+            return _later(refund, f"not executed: {outcome.cause}", now, refund.status)
+
+
+def look_again(refund: Refund, detail: str, now: datetime) -> Decision:
+    """Nothing was learned: ask again later, or hand it to a person after the last time."""
+    return _later(refund, detail, now, refund.status)
+
+
+def _refunded(
+    refund: Refund, payment: Payment, outcome: Refunded, now: datetime, new_id: NewId
+) -> Decision:
+    done = replace(
+        refund,
+        status=Status.SUCCEEDED,
+        gateway_reference=outcome.gateway_reference,
+        look_up_at=None,
+        settled_at=now,
+        version=refund.version + 1,
+    )
+    returned = replace(
+        payment,
+        amount_refunded=payment.amount_refunded + refund.amount,
+        amount_refund_reserved=payment.amount_refund_reserved - refund.amount,
+        version=payment.version + 1,
+    )
+    entry = Entry(
+        new_id(),
+        refund.merchant_id,
+        Source.REFUND,
+        refund.id,
+        Account.REFUNDS,
+        cash(refund.gateway_account_id),
+        refund.currency,
+        refund.amount,
+    )
+    return Decision(
+        refund.merchant_id,
+        payments=(returned,),
+        refunds=(done,),
+        entries=(entry,),
+        events=(Event(new_id(), Type.REFUND_SUCCEEDED, done),),
+    )
+
+
+def _refused(
+    refund: Refund, payment: Payment, outcome: RefundDeclined, now: datetime, new_id: NewId
+) -> Decision:
+    failed = replace(
+        refund,
+        status=Status.FAILED,
+        gateway_reference=outcome.gateway_reference,
+        failure_code=outcome.reason,
+        detail=outcome.gateway_code,
+        look_up_at=None,
+        settled_at=now,
+        version=refund.version + 1,
+    )
+    released = replace(
+        payment,
+        amount_refund_reserved=payment.amount_refund_reserved - refund.amount,
+        version=payment.version + 1,
+    )
+    return Decision(
+        refund.merchant_id,
+        payments=(released,),
+        refunds=(failed,),
+        events=(Event(new_id(), Type.REFUND_FAILED, failed),),
+    )
+
+
+def _later(
+    refund: Refund, detail: str, now: datetime, status: Status, *, review: bool = False
+) -> Decision:
+    last = review or refund.look_ups >= len(LOOK_UP_DELAYS)
+    later = replace(
+        refund,
+        status=status,
+        detail=detail if detail.startswith(MANUAL_REVIEW) or not last else MANUAL_REVIEW + detail,
+        look_ups=refund.look_ups + 1,
+        look_up_at=None if last else now + LOOK_UP_DELAYS[refund.look_ups],
+        version=refund.version + 1,
+    )
+    return Decision(refund.merchant_id, refunds=(later,))

@@ -1,0 +1,186 @@
+"""A subscription's state: what runs, from which anchor, in which period, and what is due next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from app.domain.calendar import Interval, Period
+from app.domain.discount import Discount
+from app.domain.errors import Conflict
+from app.domain.invoice import Collection
+from app.domain.pricing import Price
+from app.domain.tax import TaxRate
+
+FIRST_PAYMENT_WINDOW: Final = timedelta(hours=23)
+"""How long a subscription waits for its first payment before it expires, as at Stripe."""
+
+
+class Status(StrEnum):
+    """Where a subscription stands."""
+
+    SCHEDULED = "scheduled"
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+ENDED: Final = frozenset({Status.CANCELED, Status.INCOMPLETE_EXPIRED})
+
+
+class Happening(StrEnum):
+    """What can happen to a subscription."""
+
+    START_TRIAL = "start_trial"
+    START = "start"
+    AWAIT_PAYMENT = "await_payment"
+    EXPIRE = "expire"
+    RENEW = "renew"
+    PAID = "paid"
+    PAYMENT_FAILED = "payment_failed"
+    CANCEL = "cancel"
+
+
+S, H = Status, Happening
+# Read as: from this status, on this happening, go to that status. Anything absent is illegal.
+TRANSITIONS: Final[Mapping[tuple[Status, Happening], Status]] = {
+    (S.SCHEDULED, H.START_TRIAL): S.TRIALING,
+    (S.SCHEDULED, H.START): S.ACTIVE,
+    (S.SCHEDULED, H.CANCEL): S.CANCELED,
+    (S.INCOMPLETE, H.PAID): S.ACTIVE,
+    (S.INCOMPLETE, H.PAYMENT_FAILED): S.INCOMPLETE,
+    (S.INCOMPLETE, H.EXPIRE): S.INCOMPLETE_EXPIRED,
+    (S.INCOMPLETE, H.CANCEL): S.CANCELED,
+    (S.TRIALING, H.START): S.ACTIVE,
+    (S.TRIALING, H.PAID): S.TRIALING,
+    (S.TRIALING, H.CANCEL): S.CANCELED,
+    (S.ACTIVE, H.RENEW): S.ACTIVE,
+    (S.ACTIVE, H.PAID): S.ACTIVE,
+    (S.ACTIVE, H.AWAIT_PAYMENT): S.INCOMPLETE,
+    (S.ACTIVE, H.PAYMENT_FAILED): S.PAST_DUE,
+    (S.ACTIVE, H.CANCEL): S.CANCELED,
+    (S.PAST_DUE, H.RENEW): S.PAST_DUE,
+    (S.PAST_DUE, H.PAID): S.ACTIVE,
+    (S.PAST_DUE, H.PAYMENT_FAILED): S.PAST_DUE,
+    (S.PAST_DUE, H.CANCEL): S.CANCELED,
+    (S.UNPAID, H.RENEW): S.UNPAID,
+    (S.UNPAID, H.PAID): S.ACTIVE,
+    (S.UNPAID, H.PAYMENT_FAILED): S.UNPAID,
+    (S.UNPAID, H.CANCEL): S.CANCELED,
+    (S.PAUSED, H.PAID): S.PAUSED,
+    (S.PAUSED, H.PAYMENT_FAILED): S.PAUSED,
+    (S.PAUSED, H.CANCEL): S.CANCELED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One price, so many times."""
+
+    id: UUID
+    price: Price
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Everything a decision about a subscription needs to know of it.
+
+    Period `index` runs from `interval.after(anchor, index)` to the next boundary; a trial is the
+    period before index 0 and ends at the anchor. `period` is None until the subscription starts.
+    `expires_at` is set while it waits for its first payment.
+    """
+
+    id: UUID
+    merchant_id: UUID
+    customer_id: UUID
+    status: Status
+    currency: str
+    interval: Interval
+    zone: str
+    anchor: datetime
+    period: Period | None
+    period_index: int
+    items: tuple[Item, ...]
+    discounts: tuple[Discount, ...]
+    rates: tuple[TaxRate, ...]
+    collection: Collection
+    net_days: int
+    payment_method_id: UUID | None
+    start_at: datetime
+    trial_end: datetime | None
+    expires_at: datetime | None
+    cancel_at: datetime | None
+    cancel_at_period_end: bool
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    latest_invoice_id: UUID | None
+    test_clock_id: UUID | None
+    created_at: datetime
+    external_id: str | None
+    metadata: Mapping[str, str]
+    version: int
+
+    @property
+    def next_action_at(self) -> datetime | None:
+        """When `lifecycle.step` has something to do; None once it has ended."""
+        if self.status in ENDED:
+            return None
+        if self.status is Status.INCOMPLETE:
+            return self.expires_at
+        if self.period is None:
+            return self.start_at
+        end = self.period.end
+        return end if self.cancel_at is None or end <= self.cancel_at else self.cancel_at
+
+    def snapshot(self) -> dict[str, object]:
+        """Its public fields, ids as UUID."""
+        return {
+            "id": self.id,
+            "customer_id": self.customer_id,
+            "external_id": self.external_id,
+            "status": self.status,
+            "currency": self.currency,
+            "interval": self.interval.unit,
+            "interval_count": self.interval.count,
+            "zone": self.zone,
+            "anchor": self.anchor,
+            "period_start": self.period.start if self.period else None,
+            "period_end": self.period.end if self.period else None,
+            "items": [
+                {"id": item.id, "price_id": item.price.id, "quantity": item.quantity}
+                for item in self.items
+            ],
+            "collection_method": self.collection,
+            "net_days": self.net_days,
+            "payment_method_id": self.payment_method_id,
+            "start_at": self.start_at,
+            "trial_end": self.trial_end,
+            "cancel_at": self.cancel_at,
+            "cancel_at_period_end": self.cancel_at_period_end,
+            "canceled_at": self.canceled_at,
+            "ended_at": self.ended_at,
+            "latest_invoice_id": self.latest_invoice_id,
+            "test_clock_id": self.test_clock_id,
+            "metadata": self.metadata,
+            "created_at": self.created_at,
+            "version": self.version,
+        }
+
+
+def after(status: Status, happening: Happening) -> Status:
+    """The status that follows. Raises Conflict where the table has none."""
+    following = TRANSITIONS.get((status, happening))
+    if following is None:
+        raise Conflict(
+            f"A subscription that is {status} cannot {happening.replace('_', ' ')}.",
+            code=f"subscription_{status}",
+        )
+    return following
