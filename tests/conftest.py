@@ -119,11 +119,12 @@ async def emptying(administrator: asyncpg.Connection) -> str:
         " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition"
         " AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 1"
     )
-    return ";".join(
+    statements = [
         f"DELETE FROM {table['name']}"
         for table in tables
         if not await administrator.fetchval(f"SELECT EXISTS (SELECT FROM {table['name']})")
-    )
+    ]
+    return ";".join(statements)
 
 
 @pytest.fixture
