@@ -30,6 +30,9 @@ START_SECONDS_MAX: Final = 60.0
 """A cold start takes about a second; crash recovery of a large database may take many."""
 STOP_SECONDS_MAX: Final = 15.0
 POLL_SECONDS: Final = 0.02
+LAST_BREATH_SECONDS: Final = 1.0
+SOCKETS_LINE: Final = 4
+"""Where postmaster.pid names the directory of the server's socket, counted from 0."""
 NOBODY: Final = 65534
 SOCKET_PATH: Final = re.compile(r"[\w./+-]{1,80}", re.ASCII)
 """Socket directories that fit in a socket's address (103 bytes on macOS) and need no quoting."""
@@ -250,15 +253,24 @@ class Embedded:
     def _stop_orphaned_postgres(self, prefix: Sequence[str]) -> None:
         """Clear what a killed process left: a server still running, or only its pid file."""
         pid_file = self._data / "postmaster.pid"
-        if not pid_file.exists():
+        try:
+            lines = pid_file.read_text().splitlines()
+        except FileNotFoundError:
             return
-        lines = pid_file.read_text().splitlines()
-        # The pid alone proves nothing: after a restart of the machine it may be anybody's.
-        if len(lines) > 4 and _listens(Path(lines[4]) / ".s.PGSQL.5432"):  # noqa: PLR2004  its place
-            control = [*prefix, str(_postgres_binaries() / "pg_ctl"), "-D", str(self._data)]
-            seconds = f"{STOP_SECONDS_MAX:.0f}"
-            if not _succeeds([*control, "stop", "-m", "fast", "-t", seconds]):
-                _run([*control, "stop", "-m", "immediate", "-t", seconds])
+        if len(lines) > SOCKETS_LINE:
+            path = Path(lines[SOCKETS_LINE]) / ".s.PGSQL.5432"
+            control = [*prefix, str(_postgres_binaries() / "pg_ctl"), "-D", str(self._data), "stop"]
+            for mode in ("fast", "immediate"):
+                if _listens(path):
+                    _succeeds([*control, "-m", mode, "-t", f"{STOP_SECONDS_MAX:.0f}"])
+            if _listens(path):
+                raise EmbeddedError(
+                    f"A PostgreSQL server on {path} does not stop: stop it by hand."
+                )
+        # It may be on its last breath. Longer than that, the pid is a stranger's: pids come again.
+        deadline = time.monotonic() + LAST_BREATH_SECONDS
+        while lines and pid_file.exists() and _lives(int(lines[0])) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
         pid_file.unlink(missing_ok=True)
 
     def _stop_orphaned_valkey(self, path: Path) -> None:
@@ -388,6 +400,16 @@ def _stop(server: _Server) -> None:
             process.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             continue
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _listens(path: Path) -> bool:
