@@ -103,9 +103,12 @@ def launch(port: int, ledger_path: Path) -> tuple[subprocess.Popen[bytes], httpx
     """The process and a client, once it answers; ChildProcessError if it dies before that."""
     command = [sys.executable, "-m", "app.simulator", "--port", str(port)]
     environment = os.environ | {"PERENNIAL_SIMULATOR_SECRET": SECRET}
-    process = subprocess.Popen(
-        [*command, "--ledger", str(ledger_path)], cwd=ROOT, env=environment, stderr=subprocess.PIPE
-    )
+    # A file, not a pipe: a pipe that nobody reads would fill up and stop the simulator.
+    errors = ledger_path.with_suffix(".log")
+    with errors.open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--ledger", str(ledger_path)], cwd=ROOT, env=environment, stderr=log
+        )
     client = httpx.Client(
         base_url=f"http://127.0.0.1:{port}",
         headers={"Authorization": f"Bearer {SECRET}"},
@@ -124,8 +127,8 @@ def launch(port: int, ledger_path: Path) -> tuple[subprocess.Popen[bytes], httpx
             return process, client
     client.close()
     process.kill()
-    _, errors = process.communicate()
-    raise ChildProcessError(f"the simulator did not start: {errors.decode()[-2000:]}")
+    process.wait()
+    raise ChildProcessError(f"the simulator did not start: {errors.read_text()[-2000:]}")
 
 
 @contextmanager
@@ -158,5 +161,3 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    if process.stderr is not None:
-        process.stderr.close()

@@ -63,7 +63,7 @@ class AccountSettings:
     mode: AccountMode
     credentials: Mapping[str, SecretStr] = field(default_factory=dict)
     base_url: str | None = None
-    """Where to speak to instead of the gateway's own address; refused for a live account."""
+    """Where to speak to instead of the usual address; refused for a live account."""
     connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS
     total_timeout_seconds: int = TOTAL_TIMEOUT_SECONDS
 

@@ -14,7 +14,6 @@ import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -74,7 +73,11 @@ TRANSPORT_FAILURES: Final = (httpx.HTTPError, aiohttp.ClientError, OSError, Answ
 
 
 class HttpClient:
-    """One gateway account's connections. No redirects, no proxies or netrc from the environment."""
+    """One gateway account's connections, used as bare transport: one request in, one answer out.
+
+    So there is nothing to switch off: no redirects, cookies, retries, or proxies and netrc from the
+    environment.
+    """
 
     def __init__(
         self,
@@ -84,21 +87,14 @@ class HttpClient:
         connect_timeout_seconds: int,
         total_timeout_seconds: int,
     ) -> None:
+        self._base_url = base_url.rstrip("/")
+        # Said explicitly, or aiohttp would offer encodings that httpx may not be able to read.
+        self._headers = {"User-Agent": "perennial", "Accept-Encoding": "gzip", **headers}
         self._total_timeout_seconds = total_timeout_seconds
+        connect = {"connect": connect_timeout_seconds, "pool": connect_timeout_seconds}
+        self._extensions = {"timeout": connect | {"read": total_timeout_seconds}}
         context = httpx.create_ssl_context(trust_env=False)
-        self._client = httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
-            trust_env=False,
-            timeout=httpx.Timeout(
-                total_timeout_seconds,
-                connect=connect_timeout_seconds,
-                pool=connect_timeout_seconds,
-            ),
-            transport=AiohttpTransport(verify=context, client=lambda: session(context)),
-        )
+        self._transport = AiohttpTransport(verify=context, client=lambda: session(context))
 
     async def send(
         self,
@@ -110,8 +106,13 @@ class HttpClient:
         content: bytes | None = None,
     ) -> Exchange:
         """One request, once. Never raises for what the network or the gateway does."""
-        request = self._client.build_request(
-            method, path, headers=headers, params=params, content=content
+        request = httpx.Request(
+            method,
+            self._base_url + path,
+            params=params,
+            headers={**self._headers, **(headers or {})},
+            content=content,
+            extensions=self._extensions,
         )
         wire = Wire()
         token = WIRE.set(wire)
@@ -124,7 +125,7 @@ class HttpClient:
             WIRE.reset(token)
 
     async def _exchange(self, request: httpx.Request) -> Answer:
-        response = await self._client.send(request, stream=True)
+        response = await self._transport.handle_async_request(request)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -137,7 +138,7 @@ class HttpClient:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
 async def mark_connected(*_: Any) -> None:
@@ -164,8 +165,9 @@ def cause(failure: BaseException) -> str:
     """A short word for logs and metrics; never the exception's text, which may hold a URL."""
     if isinstance(failure, AnswerTooLarge):
         return "answer_too_large"
-    origin = failure.__cause__ or failure
-    if isinstance(origin, TimeoutError | httpx.TimeoutException):
+    # What httpx makes of aiohttp's errors misleads; ask for what was raised first.
+    origin = failure.__cause__ if isinstance(failure, httpx.HTTPError) else failure
+    if isinstance(origin, TimeoutError):
         return "timeout"
     if isinstance(origin, ssl.SSLError | aiohttp.ClientSSLError):
         return "tls_failed"

@@ -45,8 +45,8 @@ from app.gateways.base import (
     RefundRequest,
 )
 from app.gateways.http import Answer, HttpClient, Lost, NotSent
+from app.settings import settings
 
-DEFAULT_URL: Final = "http://127.0.0.1:8127"
 DEFAULT_SECRET: Final = SecretStr("sk_sim_test")
 DAY_SECONDS: Final = 86_400
 CREATED: Final = 201
@@ -209,7 +209,7 @@ class SimulatorGateway:
         charge_repeatability=NativeKey(ttl_seconds=30 * DAY_SECONDS, margin_seconds=DAY_SECONDS),
         refund_repeatability=NativeKey(ttl_seconds=30 * DAY_SECONDS, margin_seconds=DAY_SECONDS),
         lookup_freshness_seconds=0,
-        effect_latest_seconds=60,
+        effect_latest_seconds=90,
         reference_length_max=40,
         amount_format=AmountFormat.MINOR_INTEGER,
         moves_real_money=False,
@@ -218,7 +218,7 @@ class SimulatorGateway:
     def __init__(self, account: AccountSettings) -> None:
         secret = account.credentials.get("secret_key", DEFAULT_SECRET).get_secret_value()
         self._http = HttpClient(
-            account.base_url or DEFAULT_URL,
+            account.base_url or settings().simulator_url,
             headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
             connect_timeout_seconds=account.connect_timeout_seconds,
             total_timeout_seconds=account.total_timeout_seconds,

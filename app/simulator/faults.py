@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.simulator.behaviour import DECLINE_CODES
 
-DELAY_MS_MAX: Final = 60_000
-"""No answer and no effect is ever later than this; the adapter's capabilities rely on it."""
+DELAY_MS_MAX: Final = 30_000
+"""Of latency, and again of a late effect: no effect is ever later than a minute."""
 FAULTS_MAX: Final = 100
 DRAW_BITS: Final = 64
 

@@ -122,7 +122,8 @@ class Ledger:
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             commit.set_exception(error)
         else:
             commit.set_result(None)

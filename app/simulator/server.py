@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import orjson
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +21,6 @@ from app.clock import Clock, SystemClock
 from app.simulator.bank import PLAIN, Bank, Execution, Twist
 from app.simulator.faults import (
     BEFORE_EFFECT,
-    DELAY_MS_MAX,
     Fault,
     Kind,
     Operation,
@@ -38,6 +39,12 @@ from app.simulator.requests import (
 )
 
 DEFAULT_SECRET: Final = "sk_sim_test"  # noqa: S105  opens a toy ledger, and docs/simulator.md prints it
+SECRET_VARIABLE: Final = "PERENNIAL_SIMULATOR_SECRET"  # noqa: S105  the name of a variable
+SHUTDOWN_SECONDS: Final = 1
+"""Hanging requests are the point of some faults; they are not waited for."""
+KEEPALIVE_SECONDS: Final = 75
+"""Longer than any client keeps idle connections, so that none meets one that is closing."""
+HANG_SECONDS: Final = 120
 PAGE_MAX: Final = 1_000
 RETRY_AFTER_SECONDS: Final = 1
 
@@ -70,9 +77,9 @@ def failure(status: int, code: str, message: str, param: str | None = None) -> R
 
 
 async def hang(request: Request) -> Response:
-    """Say nothing until the caller goes away, or the longest delay is over."""
+    """Say nothing until the caller goes away, or has waited longer than any client does."""
     try:
-        async with asyncio.timeout(DELAY_MS_MAX / 1000):
+        async with asyncio.timeout(HANG_SECONDS):
             while (await request.receive())["type"] != "http.disconnect":
                 pass
     except TimeoutError:
@@ -338,3 +345,16 @@ def create_app(
         Route("/livez", livez),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+def serve(path: Path | None, *, host: str, port: int) -> None:
+    """Serve the simulator in this process until it is told to stop."""
+    uvicorn.run(
+        create_app(path, secret=os.environ.get(SECRET_VARIABLE, DEFAULT_SECRET)),
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=KEEPALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )

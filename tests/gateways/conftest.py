@@ -1,0 +1,36 @@
+"""One simulator per test session, and the harness of every adapter under the contract."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from app.gateways.base import Gateway
+from tests.gateways.harness import Harness, SimulatorHarness
+from tests.simulator import SimulatorProcess, start_simulator
+
+
+@pytest.fixture(scope="session")
+def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    with start_simulator(tmp_path_factory.mktemp("simulator")) as process:
+        yield process
+
+
+@pytest.fixture
+def simulator(simulator_process: SimulatorProcess) -> Iterator[SimulatorProcess]:
+    """The session's simulator, in fair weather before and after."""
+    yield simulator_process
+    simulator_process.clear_faults()
+
+
+@pytest.fixture(params=["simulator"])
+def harness(request: pytest.FixtureRequest, simulator: SimulatorProcess) -> Harness:
+    """Every adapter in turn."""
+    return {"simulator": SimulatorHarness.of(simulator)}[request.param]
+
+
+@pytest.fixture
+async def gateway(harness: Harness, anyio_backend: str) -> AsyncIterator[Gateway]:
+    """An open account at the gateway under test."""
+    gateway = harness.open()
+    yield gateway
+    await gateway.aclose()

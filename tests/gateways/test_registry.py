@@ -1,0 +1,78 @@
+"""Gateways are opened by name, built in or installed, and the simulator never for real money."""
+
+from pathlib import Path
+
+import pytest
+
+from app.gateways.base import AccountMode, AccountSettings, ConfigurationError
+from app.gateways.registry import names, open_gateway
+
+LIVE = AccountSettings(AccountMode.LIVE)
+PLUGIN = """
+from app.gateways.simulator import SimulatorGateway
+from dataclasses import replace
+
+class FifthGateway(SimulatorGateway):
+    name = "fifth"
+    capabilities = replace(SimulatorGateway.capabilities, moves_real_money=True)
+"""
+
+
+def install(site: Path, package: str, entry_points: str) -> None:
+    """What pip leaves behind for a package with entry points."""
+    metadata = site / f"{package}-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[perennial.gateways]\n{entry_points}\n")
+    (site / f"{package}.py").write_text(PLUGIN)
+
+
+async def test_the_simulator_is_refused_for_a_live_account() -> None:
+    with pytest.raises(ConfigurationError, match="moves no real money"):
+        open_gateway("simulator", LIVE)
+
+
+async def test_an_unknown_gateway_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"no gateway “strype”; there are .*simulator"):
+        open_gateway("strype", LIVE)
+
+
+async def test_an_installed_package_adds_a_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "perennial_fifth", "fifth = perennial_fifth:FifthGateway")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    gateway = open_gateway("fifth", LIVE)
+
+    assert gateway.name == "fifth"
+    assert names() == sorted({"fifth", *names()})
+    await gateway.aclose()
+
+
+async def test_a_live_account_cannot_be_pointed_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "perennial_detour", "detour = perennial_detour:FifthGateway")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match="own address"):
+        open_gateway("detour", AccountSettings(AccountMode.LIVE, base_url="http://127.0.0.1:1"))
+
+
+async def test_a_package_cannot_replace_a_built_in_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "perennial_impostor", "simulator = perennial_impostor:FifthGateway")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match="moves no real money"):
+        open_gateway("simulator", LIVE)
+
+
+async def test_two_packages_with_one_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "perennial_one", "both = perennial_one:FifthGateway")
+    install(tmp_path, "perennial_two", "both = perennial_two:FifthGateway")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match="Several"):
+        open_gateway("both", LIVE)
