@@ -1,6 +1,5 @@
 """The commands that serve: the API, the workers, the simulated gateway."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -87,18 +86,6 @@ def simulator(
 
     For development and tests: live merchants are refused.
     """
-    import uvicorn
+    from app.simulator.server import serve
 
-    from app.simulator.__main__ import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
-    from app.simulator.server import DEFAULT_SECRET, create_app
-
-    secret = os.environ.get("PERENNIAL_SIMULATOR_SECRET", DEFAULT_SECRET)
-    uvicorn.run(
-        create_app(ledger, secret=secret),
-        host=host,
-        port=port,
-        access_log=False,
-        log_level="warning",
-        timeout_keep_alive=KEEPALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
+    serve(ledger, host=host, port=port)
