@@ -12,7 +12,7 @@ app = typer.Typer(
     help="Headless subscription billing. Start with: perennial dev",
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    pretty_exceptions_show_locals=False,  # they would show secrets
+    pretty_exceptions_enable=False,  # plain tracebacks suit logs, and show no values
 )
 app.callback()(servers.use_what_runs_here)
 

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
+from app.cli.terminal import fail
+
 API_PORT: Final = 8000
 SIMULATOR_PORT: Final = 8127
 FINISH_SECONDS_MAX: Final = 15
@@ -65,13 +67,17 @@ def worker(
         raise typer.Exit(run([Program(name, command, restarts=True) for name in names]))
     import logging
 
+    import redis
     from arq.worker import run_worker
     from workers.main import WorkerSettings
 
     from app.settings import settings
 
     logging.basicConfig(level=settings().log_level.upper(), format="%(levelname)s %(message)s")
-    run_worker(WorkerSettings)
+    try:
+        run_worker(WorkerSettings)
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        fail(f"Redis went away, and the worker with it: {error}")
 
 
 @commands.command()
