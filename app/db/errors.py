@@ -4,7 +4,7 @@ from typing import Final
 
 import asyncpg
 
-from app.domain.errors import BillingError, Conflict, InvalidRequest
+from app.domain.errors import Conflict, InvalidRequest
 
 # constraint -> (code, message, param)
 DUPLICATES: Final = {
@@ -38,6 +38,10 @@ DUPLICATES: Final = {
 }
 
 
+class Refused(Exception):
+    """The database refused what we wrote: a constraint, a guard or a value out of range."""
+
+
 def translate(error: BaseException) -> BaseException:
     """The BillingError that `error` stands for, or `error` itself where it is ours to mend."""
     match error:
@@ -59,7 +63,9 @@ def translate(error: BaseException) -> BaseException:
             return Conflict(
                 "Another request is changing the same object; try again.", code="lock_timeout"
             )
-        case BillingError():
-            return error
+        case (
+            asyncpg.IntegrityConstraintViolationError() | asyncpg.DataError() | asyncpg.RaiseError()
+        ):
+            return Refused(str(error))
         case _:
             return error

@@ -127,7 +127,7 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
             return _again_later(attempt, outcome, now)
 
 
-def never_executed(bill: Bill, now: datetime, new_id: NewId) -> Decision:
+def never_executed(bill: Bill, now: datetime) -> Decision:
     """The gateway provably never took the attempt: it is closed, and the payment is due again."""
     attempt, payment = bill.attempt, bill.payment
     assert attempt is not None
@@ -141,6 +141,18 @@ def never_executed(bill: Bill, now: datetime, new_id: NewId) -> Decision:
     )
     due = replace(payment, status=Status.SCHEDULED, due_at=now, version=payment.version + 1)
     return Decision(payment.merchant_id, payments=(due,), attempts=(closed,))
+
+
+def wait_for_method(payment: Payment) -> Decision:
+    """The method the payment was to use is gone: it waits for another."""
+    waiting = replace(
+        payment,
+        status=Status.REQUIRES_PAYMENT_METHOD,
+        due_at=None,
+        failure_code="payment_method_detached",
+        version=payment.version + 1,
+    )
+    return Decision(payment.merchant_id, payments=(waiting,))
 
 
 def look_again(attempt: Attempt, detail: str, now: datetime) -> Decision:

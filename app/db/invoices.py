@@ -1,0 +1,149 @@
+"""Invoices as decisions need them: the header, locked; with the lines where those matter."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from app.db.base import Row, Tx
+from app.domain.calendar import Period
+from app.domain.errors import NotFound
+from app.domain.invoice import (
+    BillingReason,
+    Charge,
+    Collection,
+    DiscountPart,
+    Invoice,
+    Line,
+    LineKind,
+    Order,
+    Status,
+)
+from app.domain.tax import TaxPart, TaxRate
+
+COLUMNS: Final = """
+    i.merchant_id, i.id, i.customer_id, i.subscription_id, i.status, i.series, i.series_number,
+    i.number, i.currency, i.billing_reason, i.cycle_start, i.period_start, i.period_end,
+    i.collection_method, i.subtotal, i.discount_total, i.tax_total, i.tax_added, i.total,
+    i.balance_applied, i.amount_due, i.amount_paid, i.due_at, i.created_at, i.finalized_at,
+    i.paid_at, i.voided_at, i.test_clock_id, i.version
+"""
+
+
+async def lock(tx: Tx, invoice_id: UUID) -> Invoice:
+    """One invoice of the transaction's merchant with its lines, locked. Raises NotFound."""
+    row = await tx.fetchrow(
+        f"SELECT {COLUMNS} FROM invoices i "
+        "WHERE i.merchant_id = current_setting('app.merchant_id')::uuid AND i.id = $1 "
+        "FOR NO KEY UPDATE",
+        invoice_id,
+    )
+    if row is None:
+        raise NotFound("There is no such invoice.", code="invoice_not_found")
+    key = (row["merchant_id"], row["id"])
+    return invoice(row, (await load_lines(tx, [key])).get(key, ()))
+
+
+def invoice(row: Row, lines: tuple[Line, ...] = ()) -> Invoice:
+    """The invoice that a row of `invoices` stands for."""
+    order = Order(
+        row["merchant_id"],
+        row["customer_id"],
+        row["subscription_id"],
+        row["currency"],
+        BillingReason(row["billing_reason"]),
+        Period(row["period_start"], row["period_end"]),
+        Collection(row["collection_method"]),
+        (row["due_at"] - row["created_at"]).days,
+        row["cycle_start"],
+        row["test_clock_id"],
+        row["series"],
+    )
+    return Invoice(
+        id=row["id"],
+        order=order,
+        status=Status(row["status"]),
+        subtotal=row["subtotal"],
+        discount_total=row["discount_total"],
+        tax_total=row["tax_total"],
+        tax_added=row["tax_added"],
+        total=row["total"],
+        balance_applied=row["balance_applied"],
+        amount_due=row["amount_due"],
+        amount_paid=row["amount_paid"],
+        due_at=row["due_at"],
+        created_at=row["created_at"],
+        finalized_at=row["finalized_at"],
+        paid_at=row["paid_at"],
+        voided_at=row["voided_at"],
+        number=row["number"],
+        series_number=row["series_number"],
+        lines=lines,
+        version=row["version"],
+    )
+
+
+async def load_lines(
+    tx: Tx, keys: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], tuple[Line, ...]]:
+    """The lines of each (merchant, invoice), with their discounts and taxes, in order."""
+    args = [k[0] for k in keys], [k[1] for k in keys]
+    rows = await tx.fetch(
+        """
+        SELECT l.* FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
+          JOIN invoice_lines l USING (merchant_id, invoice_id) ORDER BY l.invoice_id, l.position
+        """,
+        *args,
+    )
+    of_lines = [r["merchant_id"] for r in rows], [r["id"] for r in rows]
+    off: dict[UUID, list[DiscountPart]] = defaultdict(list)
+    for row in await tx.fetch(
+        """
+        SELECT d.* FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, line_id)
+          JOIN invoice_line_discounts d USING (merchant_id, line_id)
+        """,
+        *of_lines,
+    ):
+        off[row["line_id"]].append(DiscountPart(row["discount_id"], row["amount"]))
+    taxes: dict[UUID, list[TaxPart]] = defaultdict(list)
+    for row in await tx.fetch(
+        """
+        SELECT t.*, r.jurisdiction, r.display_name
+          FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, line_id)
+          JOIN invoice_line_taxes t USING (merchant_id, line_id)
+          JOIN tax_rates r ON r.merchant_id = t.merchant_id AND r.id = t.tax_rate_id
+        """,
+        *of_lines,
+    ):
+        taxes[row["line_id"]].append(_tax(row))
+    lines: dict[tuple[UUID, UUID], list[Line]] = defaultdict(list)
+    for row in rows:
+        line = _line(row, tuple(off[row["id"]]), tuple(taxes[row["id"]]))
+        lines[row["merchant_id"], row["invoice_id"]].append(line)
+    return {key: tuple(found) for key, found in lines.items()}
+
+
+def _tax(row: Row) -> TaxPart:
+    rate = TaxRate(
+        row["tax_rate_id"],
+        row["rate_ppm"],
+        row["inclusive"],
+        row["jurisdiction"] or "",
+        row["display_name"],
+    )
+    return TaxPart(0, rate, row["taxable_amount"], row["amount"])
+
+
+def _line(row: Row, off: tuple[DiscountPart, ...], taxes: tuple[TaxPart, ...]) -> Line:
+    charge = Charge(
+        LineKind(row["kind"]),
+        row["description"],
+        row["quantity"],
+        Period(row["period_start"], row["period_end"]),
+        row["amount"],
+        row["subscription_item_id"],
+        row["price_id"],
+    )
+    return Line(
+        row["id"], row["position"], charge, off, taxes, row["discount_amount"], row["tax_amount"]
+    )

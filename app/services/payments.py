@@ -1,0 +1,354 @@
+"""Collecting what is due: write down the attempt, call the gateway, settle its answer.
+
+Three steps and never a transaction across the call. The attempt is committed before the gateway
+hears of it; whatever becomes of this process, the row is there to be looked up. Answers are
+settled in groups as they arrive.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from app import ids, log
+from app.db import decisions, payments, subscriptions
+from app.db.base import Row, Tx
+from app.db.errors import Refused
+from app.db.scope import Scope
+from app.domain import collection
+from app.domain.collection import SEND_LEASE, Bill
+from app.domain.decision import Decision
+from app.domain.errors import BillingError
+from app.domain.outcome import (
+    DeclineAdvice,
+    DeclineCategory,
+    Declined,
+    DeclineInfo,
+    DeclineReason,
+    Found,
+    NotExecuted,
+    NotFound,
+    Outcome,
+)
+from app.domain.payment import Attempt, Payment, Status
+from app.gateways.base import (
+    AccountMode,
+    AccountSettings,
+    AuthenticationError,
+    ChargeRequest,
+    ConfigurationError,
+    Gateway,
+    InvalidRequestError,
+    NativeKey,
+)
+from app.gateways.base import (
+    Sequence as ChargeSequence,
+)
+from app.ids import new_id
+from app.runtime import Runtime
+
+CHUNK: Final = 500
+"""Attempts committed at once: enough to keep the gateway busy, few to look up after a crash."""
+CHUNKS_MAX: Final = 10_000
+SETTLE_MAX: Final = 200
+"""Answers settled in one transaction."""
+POSTPONE: Final = timedelta(hours=1)
+WALL: Final = Scope()
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An attempt that is written down, with the open gateway and the request to send."""
+
+    attempt: Attempt
+    gateway: Gateway
+    request: ChargeRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a run of collection did."""
+
+    attempts: int = 0
+    succeeded: int = 0
+
+    def __add__(self, other: "Collected") -> "Collected":
+        return Collected(self.attempts + other.attempts, self.succeeded + other.succeeded)
+
+
+async def collect_due(
+    rt: Runtime,
+    scope: Scope = WALL,
+    now: datetime | None = None,
+    only: Sequence[UUID] | None = None,
+) -> Collected:
+    """Attempt every payment that is due at `now`, or just those in `only`."""
+    now = now or rt.clock.now()
+    total = Collected()
+    for _ in range(CHUNKS_MAX):
+        calls, claimed = await _begin(rt, scope, now, only)
+        if calls:
+            total += await _send_all(rt, calls, now)
+        if not claimed or only is not None:
+            break
+    return total
+
+
+async def _begin(
+    rt: Runtime, scope: Scope, now: datetime, only: Sequence[UUID] | None
+) -> tuple[list[Call], int]:
+    """Claim due payments and commit an attempt for each that can be tried."""
+    async with rt.db.begin_system() as tx:
+        due = await payments.claim_due(tx, scope, now, CHUNK, only)
+        if not due:
+            return [], 0
+        bills = await payments.load_bills(tx, due)
+        methods = await payments.methods(
+            tx, [(p.merchant_id, p.payment_method_id) for p in due if p.payment_method_id]
+        )
+        decided: list[Decision] = []
+        calls: list[Call] = []
+        for bill in bills:
+            decision, call = _attempt(rt, bill, methods, now)
+            decided.append(decision)
+            if call is not None:
+                calls.append(call)
+        await decisions.record(tx, decided, now)
+    return calls, len(due)
+
+
+def _attempt(
+    rt: Runtime, bill: Bill, methods: dict[tuple[UUID, UUID], Row], now: datetime
+) -> tuple[Decision, Call | None]:
+    payment = bill.payment
+    assert payment.payment_method_id is not None
+    method = methods.get((payment.merchant_id, payment.payment_method_id))
+    if method is None:
+        return collection.wait_for_method(payment), None
+    try:
+        gateway = open_account(rt, method)
+        decision = collection.begin(
+            bill, (method["id"], method["gateway_account_id"]), now, new_id, reference
+        )
+    except (BillingError, ConfigurationError) as error:
+        logger.error("collect.postponed", payment=str(payment.id), reason=str(error))
+        return _postponed(payment, now), None
+    attempt = decision.attempts[0]
+    return decision, Call(attempt, gateway, charge_request(attempt, bill.invoice.number, method))
+
+
+def _postponed(payment: Payment, now: datetime) -> Decision:
+    later = replace(payment, due_at=now + POSTPONE, version=payment.version + 1)
+    return Decision(payment.merchant_id, payments=(later,))
+
+
+def reference(attempt_id: UUID) -> str:
+    """Our name for an attempt at its gateway: 20 characters, short enough for every gateway.
+
+    The last 100 bits of the id, which hold all of its random ones.
+    """
+    return ids.show("x", attempt_id)[-20:]
+
+
+def open_account(rt: Runtime, row: Row) -> Gateway:
+    """The open gateway account that a row of `gateway_accounts` describes."""
+    given = orjson.loads(row["settings"])
+    settings = AccountSettings(mode=AccountMode(row["mode"]), base_url=given.get("base_url"))
+    return rt.gateways.account(row["gateway_account_id"], row["gateway"], settings)
+
+
+def charge_request(attempt: Attempt, number: str | None, method: Row) -> ChargeRequest:
+    """The request of an attempt: the same attempt makes the same bytes, however often."""
+    return ChargeRequest(
+        attempt_code=attempt.reference,
+        idempotency_key=attempt.idempotency_key,
+        amount_minor=attempt.amount,
+        currency=attempt.currency,
+        payment_method_reference=method["gateway_reference"],
+        customer_reference=method["gateway_customer_reference"],
+        invoice_number=number or "",
+        description=f"Invoice {number}",
+        sequence=ChargeSequence.SUBSEQUENT
+        if method["network_transaction_id"]
+        else ChargeSequence.INITIAL,
+    )
+
+
+async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collected:
+    """Send the calls, so many at once, and settle answers in groups while others are under way."""
+    answers: asyncio.Queue[tuple[Attempt, Outcome] | None] = asyncio.Queue()
+    places = asyncio.Semaphore(rt.settings.charges_in_flight)
+
+    async def send(call: Call) -> None:
+        async with places:
+            answers.put_nowait((call.attempt, await charge(call.gateway, call.request)))
+
+    async def send_everything() -> None:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(send(call))
+        answers.put_nowait(None)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(send_everything())
+        settled = group.create_task(_settle_arriving(rt, answers, now))
+    return settled.result()
+
+
+async def _settle_arriving(
+    rt: Runtime, answers: "asyncio.Queue[tuple[Attempt, Outcome] | None]", now: datetime
+) -> Collected:
+    total, more = Collected(), True
+    while more:
+        group: list[tuple[Attempt, Outcome]] = []
+        answer = await answers.get()
+        while answer is not None:
+            group.append(answer)
+            if len(group) >= SETTLE_MAX or answers.empty():
+                break
+            answer = answers.get_nowait()
+        more = answer is not None
+        if group:
+            total += await settle_all(rt, group, now)
+    return total
+
+
+async def charge(gateway: Gateway, request: ChargeRequest) -> Outcome:
+    """One call; what no retry will mend becomes a value too."""
+    try:
+        return await gateway.charge(request)
+    except InvalidRequestError as error:
+        logger.error("collect.invalid_request", gateway=gateway.name, reason=str(error))
+        return Declined(
+            DeclineInfo(
+                DeclineCategory.CONFIGURATION,
+                DeclineReason.PROCESSING_ERROR,
+                error.code or "invalid_request",
+                DeclineAdvice.RETRY_LATER,
+            )
+        )
+    except AuthenticationError as error:
+        logger.error("collect.credentials_refused", gateway=gateway.name, reason=str(error))
+        return NotExecuted("credentials_refused")
+
+
+async def settle_all(
+    rt: Runtime, answers: Sequence[tuple[Attempt, Outcome]], now: datetime
+) -> Collected:
+    """Settle a group of answers in one transaction; one by one if that is refused.
+
+    An answer that cannot be settled even alone stays in flight and is looked up again later.
+    """
+    try:
+        async with rt.db.begin_system() as tx:
+            return await _settle(tx, answers, now)
+    except (BillingError, Refused) as error:
+        if len(answers) == 1:
+            attempt = answers[0][0]
+            logger.error("collect.unsettled", attempt=str(attempt.id), reason=str(error))
+            return Collected(attempts=1)
+    total = Collected()
+    for answer in answers:
+        total += await settle_all(rt, [answer], now)
+    return total
+
+
+async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datetime) -> Collected:
+    outcomes = {(a.merchant_id, a.id): outcome for a, outcome in answers}
+    declined = [key for key, outcome in outcomes.items() if isinstance(outcome, Declined)]
+    concerned = await payments.subscriptions_to_settle(tx, list(outcomes), declined)
+    subs = await subscriptions.load_many(tx, list(concerned.values()))
+    pairs = await payments.lock_attempts(tx, list(outcomes))
+    bills = await payments.load_bills(tx, [payment for _, payment in pairs])
+    decided = []
+    for (attempt, _), bill in zip(pairs, bills, strict=True):
+        key = (attempt.merchant_id, attempt.id)
+        about = concerned.get(key)
+        sub = subs.get(about) if about is not None else None
+        whole = Bill(bill.invoice, bill.payment, attempt, sub)
+        decision = collection.settle(whole, outcomes[key], now, new_id)
+        if sub is not None and about is not None and decision.subscriptions:
+            subs[about] = decision.subscriptions[0]
+        decided.append(decision)
+    await decisions.record(tx, decided, now)
+    succeeded = sum(payment.status is Status.SUCCEEDED for d in decided for payment in d.payments)
+    return Collected(len(answers), succeeded)
+
+
+async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
+    """Find out about attempts that are in flight for too long; the number looked into."""
+    now = now or rt.clock.now()
+    looked = 0
+    for _ in range(CHUNKS_MAX):
+        async with rt.db.begin_system() as tx:
+            attempts = await payments.claim_look_ups(tx, scope, now, now + SEND_LEASE, SETTLE_MAX)
+            methods = await payments.methods(
+                tx, [(a.merchant_id, a.payment_method_id) for a in attempts]
+            )
+        if not attempts:
+            break
+        places = asyncio.Semaphore(rt.settings.charges_in_flight)
+        async with asyncio.TaskGroup() as group:
+            for attempt in attempts:
+                method = methods.get((attempt.merchant_id, attempt.payment_method_id))
+                group.create_task(_resolve(rt, attempt, method, places, now))
+        looked += len(attempts)
+    return looked
+
+
+async def _resolve(
+    rt: Runtime, attempt: Attempt, method: Row | None, places: asyncio.Semaphore, now: datetime
+) -> None:
+    """Ask the gateway; repeat the call only where its key makes that safe; else wait."""
+    if method is None:
+        await _record_alone(rt, attempt, "the payment method or account is gone", now)
+        return
+    gateway = open_account(rt, method)
+    async with places:
+        found = await gateway.find_payment(attempt.reference)
+    age = int((now - attempt.created_at).total_seconds())
+    capabilities = gateway.capabilities
+    match found:
+        case Found(outcome=outcome, others=others):
+            if others:
+                logger.error("collect.charged_twice", attempt=str(attempt.id), others=others)
+            await settle_all(rt, [(attempt, outcome)], now)
+        case NotFound(definitive=True) if capabilities.absence_is_proof(age):
+            await _record_alone(rt, attempt, None, now)
+        case NotFound():
+            key = capabilities.charge_repeatability
+            if isinstance(key, NativeKey) and key.covers(age):
+                request = charge_request(attempt, await _number(rt, attempt), method)
+                async with places:
+                    outcome = await charge(gateway, request)
+                await settle_all(rt, [(attempt, outcome)], now)
+            else:
+                await _record_alone(rt, attempt, "the gateway does not show it yet", now)
+        case _:
+            await _record_alone(rt, attempt, f"look-up failed: {found.cause}", now)
+
+
+async def _record_alone(rt: Runtime, attempt: Attempt, detail: str | None, now: datetime) -> None:
+    """Note that nothing was learned; without a detail: that it was never executed."""
+    async with rt.db.begin_system() as tx:
+        [(fresh, payment)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
+        if fresh.look_up_at is None:
+            return
+        [bill] = await payments.load_bills(tx, [payment])
+        if detail is None:
+            decision = collection.never_executed(replace(bill, attempt=fresh), now)
+        else:
+            decision = collection.look_again(fresh, detail, now)
+        await decisions.record(tx, [decision], now)
+
+
+async def _number(rt: Runtime, attempt: Attempt) -> str | None:
+    async with rt.db.begin_system() as tx:
+        [(_, payment)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
+        [bill] = await payments.load_bills(tx, [payment])
+    return bill.invoice.number

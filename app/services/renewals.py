@@ -1,0 +1,139 @@
+"""The clock: whatever is due on a subscription happens, a chunk at a time, until nothing is due.
+
+Load a chunk in a few set queries, decide each row in pure code, record all of it in the same few
+statements, commit. A row that cannot be decided is parked with its reason; a chunk the database
+refuses is halved down to the row that is at fault. Run it twice or late: every period is billed
+once, by the row locks and by a unique key beneath them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from app import log
+from app.db import decisions, subscriptions
+from app.db.base import Row, Tx
+from app.db.errors import Refused
+from app.db.scope import Scope
+from app.domain import lifecycle
+from app.domain.balance import Balance
+from app.domain.decision import Decision
+from app.domain.errors import BillingError, Conflict
+from app.ids import new_id
+from app.runtime import Runtime
+
+CHUNKS_MAX: Final = 10_000
+"""A run ends after this many chunks; the next one goes on where it stopped."""
+WALL: Final = Scope()
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run of the clock did."""
+
+    steps: int = 0
+    invoices: int = 0
+    payments: int = 0
+    parked: int = 0
+
+    def __add__(self, other: "Run") -> "Run":
+        return Run(
+            self.steps + other.steps,
+            self.invoices + other.invoices,
+            self.payments + other.payments,
+            self.parked + other.parked,
+        )
+
+
+async def renew_due(
+    rt: Runtime, scope: Scope = WALL, now: datetime | None = None, chunks_max: int = CHUNKS_MAX
+) -> Run:
+    """Do everything that is due at `now` (None: the clock's now) on `scope`'s subscriptions."""
+    now = now or rt.clock.now()
+    total = Run()
+    for _ in range(chunks_max):
+        done = await _chunk(rt, scope, now, rt.settings.chunk_size, None)
+        if not done.steps + done.parked:
+            break
+        total += done
+    if total.payments and scope == WALL:
+        await rt.bell.ring("collect")
+    return total
+
+
+async def _chunk(
+    rt: Runtime, scope: Scope, now: datetime, size: int, only: Sequence[UUID] | None
+) -> Run:
+    """One chunk in one transaction; on refusal, its halves in one each."""
+    rows: list[Row] = []
+    try:
+        async with rt.db.begin_system() as tx:
+            rows = await subscriptions.claim_due(tx, scope, now, size, only)
+            return await _step_all(tx, rows, now) if rows else Run()
+    except Conflict as error:
+        if error.code == "lock_timeout":
+            logger.warning("clock.lock_timeout", rows=len(rows))
+            return Run()
+        return await _halve(rt, scope, now, rows, error)
+    except Refused as error:
+        return await _halve(rt, scope, now, rows, error)
+
+
+async def _halve(
+    rt: Runtime, scope: Scope, now: datetime, rows: Sequence[Row], error: Exception
+) -> Run:
+    if len(rows) == 1:
+        key = (rows[0]["merchant_id"], rows[0]["id"])
+        async with rt.db.begin_system() as tx:
+            await _park(tx, key, error, now)
+        return Run(parked=1)
+    middle = len(rows) // 2
+    first = [row["id"] for row in rows[:middle]]
+    rest = [row["id"] for row in rows[middle:]]
+    done = await _chunk(rt, scope, now, len(first), first)
+    return done + await _chunk(rt, scope, now, len(rest), rest)
+
+
+async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
+    accounts = await subscriptions.load(tx, rows)
+    decided: list[Decision] = []
+    parked = 0
+    held: dict[tuple[UUID, str], Balance] = {}
+    for account in accounts:
+        sub = account.subscription
+        try:
+            if lifecycle.is_hopelessly_behind(sub, now):
+                raise TooFarBehind(sub.period_index)  # noqa: TRY301  one way to park for all reasons
+            spent = held.get((sub.customer_id, sub.currency))
+            decision = lifecycle.step(
+                account if spent is None else replace(account, balance=spent), now, new_id
+            )
+        except Exception as error:  # noqa: BLE001  one bad row must not stop the others
+            await _park(tx, (sub.merchant_id, sub.id), error, now)
+            parked += 1
+            continue
+        for entry in decision.balances:
+            held[entry.customer_id, entry.currency] = replace(account.balance, amount=entry.ending)
+        decided.append(decision)
+    recorded = await decisions.record(tx, decided, now)
+    return Run(len(decided), recorded.invoices, recorded.payments, parked)
+
+
+class TooFarBehind(Exception):
+    """More periods are due than a run may catch up by itself."""
+
+    def __init__(self, period_index: int) -> None:
+        super().__init__(
+            f"more than {lifecycle.CATCH_UP_PERIODS_MAX} periods behind, after {period_index}"
+        )
+
+
+async def _park(tx: Tx, key: tuple[UUID, UUID], error: Exception, now: datetime) -> None:
+    reason = (
+        error.message if isinstance(error, BillingError) else f"{type(error).__name__}: {error}"
+    )
+    logger.error("clock.parked", merchant=str(key[0]), subscription=str(key[1]), reason=reason)
+    await subscriptions.park(tx, key, reason, now)
