@@ -44,6 +44,19 @@ async def lock(tx: Tx, invoice_id: UUID) -> Invoice:
     return invoice(row, (await load_lines(tx, [key])).get(key, ()))
 
 
+async def subscription_of(tx: Tx, invoice_id: UUID) -> UUID | None:
+    """Which subscription an invoice is for. Raises NotFound where there is no such invoice."""
+    row = await tx.fetchrow(
+        "SELECT subscription_id FROM invoices "
+        "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1",
+        invoice_id,
+    )
+    if row is None:
+        raise NotFound("There is no such invoice.", code="invoice_not_found")
+    about: UUID | None = row["subscription_id"]
+    return about
+
+
 def invoice(row: Row, lines: tuple[Line, ...] = ()) -> Invoice:
     """The invoice that a row of `invoices` stands for."""
     order = Order(

@@ -362,3 +362,36 @@ async def next_due(tx: Tx, scope: Scope) -> datetime | None:
         scope.test_clock_id,
     )
     return due
+
+
+async def gateway_account(tx: Tx, account_id: UUID) -> Row:
+    """A gateway account of the transaction's merchant, as `open_account` takes it."""
+    row = await tx.fetchrow(
+        """
+        SELECT id AS gateway_account_id, gateway, mode, settings FROM gateway_accounts
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+        """,
+        account_id,
+    )
+    assert row is not None, "a foreign key holds it"
+    return row
+
+
+async def refund_calls(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:
+    """For each refund: its gateway account, and the gateway's name of the payment it is of."""
+    rows = await tx.fetch(
+        """
+        SELECT r.merchant_id, r.id, g.id AS gateway_account_id, g.gateway, g.mode, g.settings,
+               a.gateway_reference AS payment_reference
+          FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+          JOIN refunds r USING (merchant_id, id)
+          JOIN gateway_accounts g
+            ON g.merchant_id = r.merchant_id AND g.id = r.gateway_account_id
+          JOIN payment_attempts a
+            ON a.merchant_id = r.merchant_id AND a.payment_id = r.payment_id
+           AND a.status = 'succeeded'
+        """,
+        [k[0] for k in keys],
+        [k[1] for k in keys],
+    )
+    return {(row["merchant_id"], row["id"]): row for row in rows}

@@ -1,7 +1,7 @@
 """Subscriptions as decisions need them: claimed or locked, then loaded whole, many at a time."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from app.db import balances, payments, prices
-from app.db.base import Row, Tx
+from app.db.base import Row, Tx, dumps
 from app.db.scope import Scope
 from app.domain.calendar import Interval, Period, Unit
 from app.domain.discount import Coupon, Discount, Duration
@@ -127,6 +127,18 @@ async def load(tx: Tx, rows: Sequence[Row]) -> list[Account]:
         )
         for sub in subs
     ]
+
+
+async def set_metadata(tx: Tx, subscription_id: UUID, metadata: Mapping[str, str]) -> None:
+    """Replace what a subscription carries for its merchant; the version is the caller's affair."""
+    await tx.run(
+        """
+        UPDATE subscriptions SET metadata = $2
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+        """,
+        subscription_id,
+        dumps(metadata),
+    )
 
 
 async def park(tx: Tx, key: Key, reason: str, now: datetime) -> None:

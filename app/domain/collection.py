@@ -1,4 +1,4 @@
-"""Collecting: an attempt begins, its outcome settles it. Every way an answer comes ends in `settle`.
+"""Collecting: an attempt begins, its outcome settles it; every answer ends in `settle`.
 
 The synchronous answer, the look-up of a lost one and, later, a webhook all bring an `Outcome`;
 what was settled already is left alone, so any of them may come twice and in any order.
@@ -256,7 +256,10 @@ def pay_outside(
 def void(
     invoice: Invoice, payment: Payment | None, balance: Balance, now: datetime, new_id: NewId
 ) -> Decision:
-    """Void an unpaid invoice: what it posted is taken back, and the credit it used is returned."""
+    """Void an unpaid invoice: what it posted is taken back, and the credit it used is returned.
+
+    The invoice needs its lines. Raises Conflict when a payment of it is in flight.
+    """
     status = invoicing.after(invoice.status, invoicing.Action.VOID)
     if invoice.amount_paid:
         raise Conflict("It is partly paid; refund that first.", code="invoice_partly_paid")

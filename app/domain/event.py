@@ -1,4 +1,4 @@
-"""What happened, in the same transaction as the change: the source of webhooks and of `/v1/events`."""
+"""What happened, in the transaction of the change: the source of webhooks and `/v1/events`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

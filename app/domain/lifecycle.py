@@ -90,12 +90,43 @@ def create(
     cmd: Create, balance: Balance, method_id: UUID | None, now: datetime, new_id: NewId
 ) -> Decision:
     """A new subscription; if it starts now, in its trial or with its first invoice."""
+    sub = _new(cmd, now, new_id)
+    account = Account(sub, balance, method_id)
+    decision = _start(account, now, new_id) if sub.start_at <= now else _scheduled(sub)
+    sub = decision.subscriptions[0]
+    if cmd.wait_for_payment and sub.status is Status.ACTIVE and decision.payments:
+        waiting = after(sub.status, Happening.AWAIT_PAYMENT)
+        sub = replace(sub, status=waiting, expires_at=now + FIRST_PAYMENT_WINDOW)
+    created = Event(new_id(), Type.SUBSCRIPTION_CREATED, sub)
+    told = tuple(e for e in decision.events if not isinstance(e.subject, Subscription))
+    return replace(decision, subscriptions=(sub,), events=(created, *told))
+
+
+def adopt(cmd: Create, now: datetime, new_id: NewId) -> Decision:
+    """A subscription that has been running elsewhere since `cmd.start_at`, taken over as it is.
+
+    Its present period was billed there; ours begin at the next boundary, on the same anchor.
+    """
+    sub = _new(cmd, now, new_id)
+    assert sub.start_at <= now, "what has not started yet is created, not adopted"
+    if sub.trial_end is not None and now < sub.trial_end:
+        taken = replace(
+            sub, status=Status.TRIALING, period=Period(sub.start_at, sub.trial_end), version=1
+        )
+    else:
+        index = sub.interval.index(sub.anchor, now, sub.zone)
+        period = sub.interval.period(sub.anchor, index, sub.zone)
+        taken = replace(sub, status=Status.ACTIVE, period=period, period_index=index, version=1)
+    return _told(taken, Type.SUBSCRIPTION_CREATED, new_id)
+
+
+def _new(cmd: Create, now: datetime, new_id: NewId) -> Subscription:
     _check(cmd, now)
     first = cmd.items[0][0]
     start = cmd.start_at or now
     trial_days = first.trial_days if cmd.trial_days is None else cmd.trial_days
     trial_end = start + timedelta(days=trial_days) if trial_days else None
-    sub = Subscription(
+    return Subscription(
         id=new_id(),
         merchant_id=cmd.merchant_id,
         customer_id=cmd.customer_id,
@@ -126,15 +157,6 @@ def create(
         metadata=cmd.metadata or {},
         version=0,
     )
-    account = Account(sub, balance, method_id)
-    decision = _start(account, now, new_id) if start <= now else _scheduled(sub)
-    sub = decision.subscriptions[0]
-    if cmd.wait_for_payment and sub.status is Status.ACTIVE and decision.payments:
-        waiting = after(sub.status, Happening.AWAIT_PAYMENT)
-        sub = replace(sub, status=waiting, expires_at=now + FIRST_PAYMENT_WINDOW)
-    created = Event(new_id(), Type.SUBSCRIPTION_CREATED, sub)
-    told = tuple(e for e in decision.events if not isinstance(e.subject, Subscription))
-    return replace(decision, subscriptions=(sub,), events=(created, *told))
 
 
 def step(account: Account, now: datetime, new_id: NewId) -> Decision:
@@ -176,6 +198,54 @@ def cancel_at_period_end(sub: Subscription, now: datetime, new_id: NewId) -> Dec
     return _updated(changed, {"cancel_at_period_end": sub.cancel_at_period_end}, new_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The fields of a subscription that change nothing about its price, as they shall be."""
+
+    payment_method_id: UUID | None
+    metadata: Mapping[str, str]
+    cancel_at_period_end: bool
+
+
+def edit(sub: Subscription, wanted: Edit, now: datetime, new_id: NewId) -> Decision:
+    """The subscription with those fields; the event says what they were before."""
+    if sub.status in ENDED:
+        raise Conflict("It has ended already.", code=f"subscription_{sub.status}")
+    before = {
+        name: getattr(sub, name)
+        for name in ("payment_method_id", "metadata", "cancel_at_period_end")
+        if getattr(sub, name) != getattr(wanted, name)
+    }
+    if wanted.cancel_at_period_end and sub.period is None:
+        raise Conflict("It has not started yet; cancel it now.", code="subscription_scheduled")
+    canceled_at = sub.canceled_at
+    if "cancel_at_period_end" in before:
+        canceled_at = now if wanted.cancel_at_period_end else None
+    changed = replace(
+        sub,
+        payment_method_id=wanted.payment_method_id,
+        metadata=wanted.metadata,
+        cancel_at_period_end=wanted.cancel_at_period_end,
+        canceled_at=canceled_at,
+        version=sub.version + 1,
+    )
+    return _updated(changed, before, new_id)
+
+
+def cancel_now(account: Account, now: datetime, new_id: NewId) -> Decision:
+    """End it at this instant; a first bill that was never paid is voided with it."""
+    sub, bill = account.subscription, account.first_bill
+    decision = end(account, now, now, new_id)
+    if sub.status is not Status.INCOMPLETE or bill is None:
+        return decision
+    voided = collection.void(bill.invoice, bill.payment, account.balance, now, new_id)
+    return replace(
+        voided,
+        subscriptions=decision.subscriptions,
+        events=decision.events + voided.events,
+    )
+
+
 def keep(sub: Subscription, new_id: NewId) -> Decision:
     """Take back a cancellation that has not happened yet."""
     if sub.status in ENDED:
@@ -206,6 +276,7 @@ def end(account: Account, at: datetime, now: datetime, new_id: NewId) -> Decisio
         sub,
         status=status,
         canceled_at=sub.canceled_at or now,
+        expires_at=None,
         ended_at=at,
         version=sub.version + 1,
     )

@@ -1,0 +1,313 @@
+"""The invariants of the books as queries: each finds what must not exist.
+
+Every query takes a merchant or NULL for all, and the present time; it returns the merchant and
+the id or name of each thing that is wrong.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from app.db.base import Row, Tx
+
+OVERDUE_MAX: Final = timedelta(minutes=10)
+"""A due subscription older than this means that the clock does not run."""
+SAMPLES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant: its name, what it promises, and the query for its exceptions."""
+
+    name: str
+    promise: str
+    sql: str
+
+
+MINE: Final = "($1::uuid IS NULL OR {0}.merchant_id = $1)"
+
+CHECKS: Final = (
+    Check(
+        "lines_add_up",
+        "The lines of an invoice add up to its subtotal, discounts and taxes.",
+        """
+        SELECT i.merchant_id, i.id::text AS what FROM invoices i
+          LEFT JOIN (SELECT merchant_id, invoice_id, sum(amount) AS amount,
+                            sum(discount_amount) AS discount, sum(tax_amount) AS tax
+                       FROM invoice_lines GROUP BY 1, 2) l
+            ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
+         WHERE {mine:i}
+           AND (coalesce(l.amount, 0), coalesce(l.discount, 0), coalesce(l.tax, 0))
+               IS DISTINCT FROM (i.subtotal, i.discount_total, i.tax_total)
+        """,
+    ),
+    Check(
+        "parts_add_up",
+        "The parts of discounts and taxes on a line add up to the line's own.",
+        """
+        SELECT l.merchant_id, l.id::text AS what FROM invoice_lines l
+          LEFT JOIN (SELECT merchant_id, line_id, sum(amount) AS amount
+                       FROM invoice_line_discounts GROUP BY 1, 2) d
+            ON d.merchant_id = l.merchant_id AND d.line_id = l.id
+          LEFT JOIN (SELECT merchant_id, line_id, sum(amount) AS amount
+                       FROM invoice_line_taxes GROUP BY 1, 2) t
+            ON t.merchant_id = l.merchant_id AND t.line_id = l.id
+         WHERE {mine:l}
+           AND (coalesce(d.amount, 0), coalesce(t.amount, 0))
+               IS DISTINCT FROM (l.discount_amount, l.tax_amount)
+        """,
+    ),
+    Check(
+        "periods_contiguous",
+        "The billed periods of a subscription follow each other without gap or overlap.",
+        """
+        SELECT merchant_id, id::text AS what FROM (
+            SELECT i.merchant_id, i.id, i.period_end,
+                   lead(i.period_start) OVER (PARTITION BY i.merchant_id, i.subscription_id
+                                              ORDER BY i.cycle_start) AS following
+              FROM invoices i WHERE {mine:i} AND i.cycle_start IS NOT NULL
+               AND i.billing_reason IN ('subscription_create', 'subscription_cycle')) billed
+         WHERE following <> period_end
+        """,
+    ),
+    Check(
+        "numbers_gapless",
+        "The invoice numbers of a series run from 1 without a gap.",
+        """
+        SELECT s.merchant_id, s.series AS what FROM invoice_series s
+          LEFT JOIN (SELECT merchant_id, series, count(*) AS n, min(series_number) AS low,
+                            max(series_number) AS high
+                       FROM invoices WHERE series_number IS NOT NULL GROUP BY 1, 2) i
+            ON i.merchant_id = s.merchant_id AND i.series = s.series
+         WHERE {mine:s}
+           AND (coalesce(i.n, 0) <> s.next_number - 1
+                OR (i.n > 0 AND (i.low <> 1 OR i.high <> i.n)))
+        """,
+    ),
+    Check(
+        "receivable_is_open_invoices",
+        "The ledger's receivables are what open invoices have left to pay.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.currency, o.currency) AS what
+          FROM ({balance:receivable}) l
+          FULL JOIN (SELECT i.merchant_id, i.currency, sum(i.amount_due - i.amount_paid) AS amount
+                       FROM invoices i WHERE {mine:i} AND i.status = 'open' GROUP BY 1, 2) o
+            ON o.merchant_id = l.merchant_id AND o.currency = l.currency
+         WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "tax_is_invoiced_tax",
+        "The ledger's tax payable is the tax of the invoices that stand.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.currency, o.currency) AS what
+          FROM ({balance:tax_payable}) l
+          FULL JOIN (SELECT i.merchant_id, i.currency, sum(i.tax_total) AS amount FROM invoices i
+                      WHERE {mine:i} AND i.status NOT IN ('draft', 'void') GROUP BY 1, 2) o
+            ON o.merchant_id = l.merchant_id AND o.currency = l.currency
+         WHERE -coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "credit_is_balances",
+        "The ledger's customer credit is the sum of the customers' balances.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.currency, o.currency) AS what
+          FROM ({balance:customer_credit}) l
+          FULL JOIN (SELECT b.merchant_id, b.currency, sum(b.balance) AS amount
+                       FROM customer_balances b WHERE {mine:b} GROUP BY 1, 2) o
+            ON o.merchant_id = l.merchant_id AND o.currency = l.currency
+         WHERE -coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "balances_are_their_movements",
+        "A customer's balance is the sum of its movements.",
+        """
+        SELECT b.merchant_id, b.customer_id::text AS what FROM customer_balances b
+          LEFT JOIN (SELECT merchant_id, customer_id, currency, sum(amount) AS amount
+                       FROM balance_transactions GROUP BY 1, 2, 3) t
+            ON t.merchant_id = b.merchant_id AND t.customer_id = b.customer_id
+           AND t.currency = b.currency
+         WHERE {mine:b} AND coalesce(t.amount, 0) <> b.balance
+        """,
+    ),
+    Check(
+        "cash_is_captured_less_refunded",
+        "The ledger's cash at a gateway is what attempts captured, less fees and refunds.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.account, o.account) AS what
+          FROM (SELECT merchant_id, account, currency, sum(amount) AS amount FROM (
+                    SELECT e.merchant_id, e.debit AS account, e.currency, e.amount
+                      FROM ledger_entries e WHERE {mine:e} AND e.debit LIKE 'cash:%'
+                       AND e.debit <> 'cash:outside'
+                    UNION ALL
+                    SELECT e.merchant_id, e.credit, e.currency, -e.amount
+                      FROM ledger_entries e WHERE {mine:e} AND e.credit LIKE 'cash:%'
+                       AND e.credit <> 'cash:outside') both_sides GROUP BY 1, 2, 3) l
+          FULL JOIN (SELECT merchant_id, account, currency, sum(amount) AS amount FROM (
+                    SELECT a.merchant_id, 'cash:' || a.gateway_account_id AS account, a.currency,
+                           a.amount - coalesce(a.fee, 0) AS amount
+                      FROM payment_attempts a WHERE {mine:a} AND a.status = 'succeeded'
+                    UNION ALL
+                    SELECT r.merchant_id, 'cash:' || r.gateway_account_id, r.currency, -r.amount
+                      FROM refunds r WHERE {mine:r} AND r.status = 'succeeded'
+                    ) moved GROUP BY 1, 2, 3) o
+            ON o.merchant_id = l.merchant_id AND o.account = l.account AND o.currency = l.currency
+         WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "paid_has_a_payment",
+        "What is paid on an invoice was captured by its payments or came from outside.",
+        """
+        SELECT i.merchant_id, i.id::text AS what FROM invoices i
+          LEFT JOIN (SELECT merchant_id, invoice_id, sum(amount_captured) AS amount
+                       FROM payments GROUP BY 1, 2) p
+            ON p.merchant_id = i.merchant_id AND p.invoice_id = i.id
+          LEFT JOIN (SELECT merchant_id, source_id, sum(amount) AS amount FROM ledger_entries
+                      WHERE debit = 'cash:outside' AND source = 'invoice' GROUP BY 1, 2) o
+            ON o.merchant_id = i.merchant_id AND o.source_id = i.id
+         WHERE {mine:i} AND i.amount_paid <> coalesce(p.amount, 0) + coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "one_capture_per_payment",
+        "A payment that succeeded was captured by exactly one attempt, and no other by any.",
+        """
+        SELECT p.merchant_id, p.id::text AS what FROM payments p
+          LEFT JOIN (SELECT merchant_id, payment_id, count(*) AS n, sum(amount) AS amount
+                       FROM payment_attempts WHERE status = 'succeeded' GROUP BY 1, 2) a
+            ON a.merchant_id = p.merchant_id AND a.payment_id = p.id
+         WHERE {mine:p} AND (coalesce(a.n, 0), coalesce(a.amount, 0))
+               IS DISTINCT FROM ((p.status = 'succeeded')::int, p.amount_captured)
+        """,
+    ),
+    Check(
+        "in_flight_has_an_attempt",
+        "A payment in flight has an attempt in flight, and only such a one.",
+        """
+        SELECT p.merchant_id, p.id::text AS what FROM payments p
+          LEFT JOIN (SELECT merchant_id, payment_id, count(*) AS n FROM payment_attempts
+                      WHERE status IN ('processing', 'unknown', 'requires_action') GROUP BY 1, 2) a
+            ON a.merchant_id = p.merchant_id AND a.payment_id = p.id
+         WHERE {mine:p} AND (p.status IN ('processing', 'unknown', 'requires_action'))
+               <> (coalesce(a.n, 0) > 0)
+        """,
+    ),
+    Check(
+        "refunds_match",
+        "A payment's refunded and reserved amounts are those of its refunds.",
+        """
+        SELECT p.merchant_id, p.id::text AS what FROM payments p
+          LEFT JOIN (SELECT merchant_id, payment_id,
+                            coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS done,
+                            coalesce(sum(amount) FILTER
+                                (WHERE status IN ('processing', 'unknown')), 0) AS held
+                       FROM refunds GROUP BY 1, 2) r
+            ON r.merchant_id = p.merchant_id AND r.payment_id = p.id
+         WHERE {mine:p} AND (p.amount_refunded, p.amount_refund_reserved)
+               IS DISTINCT FROM (coalesce(r.done, 0), coalesce(r.held, 0))
+        """,
+    ),
+    Check(
+        "events_tell_of_invoices",
+        "Every finalized invoice has its event, every paid one too.",
+        """
+        SELECT i.merchant_id, i.id::text AS what FROM invoices i
+          LEFT JOIN (SELECT merchant_id, object_id,
+                            count(*) FILTER (WHERE type = 'invoice.finalized') AS finalized,
+                            count(*) FILTER (WHERE type = 'invoice.paid') AS paid
+                       FROM events WHERE object = 'invoice' GROUP BY 1, 2) e
+            ON e.merchant_id = i.merchant_id AND e.object_id = i.id
+         WHERE {mine:i} AND ((i.status <> 'draft')::int <> coalesce(e.finalized, 0)
+                             OR (i.status = 'paid')::int <> coalesce(e.paid, 0))
+        """,
+    ),
+    Check(
+        "nothing_overdue",
+        "No subscription has been due for more than ten minutes, unless it is parked.",
+        """
+        SELECT s.merchant_id, s.id::text AS what FROM subscriptions s
+          LEFT JOIN test_clocks t ON t.merchant_id = s.merchant_id AND t.id = s.test_clock_id
+         WHERE {mine:s} AND s.parked_at IS NULL
+           AND ((s.test_clock_id IS NULL AND s.next_action_at < $2)
+                OR (t.status = 'ready' AND s.next_action_at <= t.frozen_at))
+        """,
+    ),
+    Check(
+        "nothing_parked",
+        "No subscription is parked.",
+        """
+        SELECT s.merchant_id, s.id::text || ': ' || s.parked_reason AS what FROM subscriptions s
+         WHERE {mine:s} AND s.parked_at IS NOT NULL
+        """,
+    ),
+    Check(
+        "nothing_awaits_review",
+        "No attempt or refund waits for a person to find out what became of it.",
+        """
+        SELECT a.merchant_id, a.id::text || ': ' || coalesce(a.detail, '') AS what
+          FROM payment_attempts a
+         WHERE {mine:a} AND a.status IN ('processing', 'unknown', 'requires_action')
+           AND a.look_up_at IS NULL
+        UNION ALL
+        SELECT r.merchant_id, r.id::text || ': ' || coalesce(r.detail, '') FROM refunds r
+         WHERE {mine:r} AND r.status IN ('processing', 'unknown') AND r.look_up_at IS NULL
+        """,
+    ),
+)
+
+
+def _sql(check: Check) -> str:
+    """The query with its shorthands written out."""
+    sql = check.sql
+    for account in ("receivable", "tax_payable", "customer_credit"):
+        sql = sql.replace(
+            "{balance:" + account + "}",
+            f"""SELECT merchant_id, currency, sum(amount) AS amount FROM (
+                    SELECT e.merchant_id, e.currency, e.amount FROM ledger_entries e
+                     WHERE {{mine:e}} AND e.debit = '{account}'
+                    UNION ALL
+                    SELECT e.merchant_id, e.currency, -e.amount FROM ledger_entries e
+                     WHERE {{mine:e}} AND e.credit = '{account}') both_sides GROUP BY 1, 2""",
+        )
+    for alias in "abeilprs":
+        sql = sql.replace("{mine:" + alias + "}", MINE.format(alias))
+    return sql
+
+
+async def exceptions(
+    tx: Tx, check: Check, merchant_id: UUID | None, now: datetime
+) -> tuple[int, list[Row]]:
+    """How many exceptions a check finds, and the first few of them."""
+    sql = _sql(check)
+    args: list[object] = [merchant_id]
+    if "$2" in sql:
+        args.append(now - OVERDUE_MAX)
+    rows = await tx.fetch(
+        f"SELECT merchant_id, what, count(*) OVER () AS n FROM ({sql}) found LIMIT {SAMPLES}", *args
+    )
+    return (rows[0]["n"] if rows else 0), rows
+
+
+async def trial_balance(tx: Tx, merchant_id: UUID | None) -> list[Row]:
+    """Per merchant, currency and account: debits, credits, and debits less credits."""
+    return await tx.fetch(
+        f"""
+        SELECT merchant_id, currency, account, sum(debit)::bigint AS debit,
+               sum(credit)::bigint AS credit, sum(debit - credit)::bigint AS balance
+          FROM (SELECT e.merchant_id, e.currency, e.debit AS account, e.amount AS debit,
+                       0::bigint AS credit FROM ledger_entries e WHERE {MINE.format("e")}
+                 UNION ALL
+                SELECT e.merchant_id, e.currency, e.credit, 0, e.amount
+                  FROM ledger_entries e WHERE {MINE.format("e")}) sides
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        """,
+        merchant_id,
+    )

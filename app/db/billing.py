@@ -1,0 +1,94 @@
+"""What a new subscription is made of, read inside the merchant's transaction, in its own words."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.db.base import Row, Tx
+from app.db.subscriptions import coupon, rate
+from app.domain.discount import Coupon
+from app.domain.errors import InvalidRequest, NotFound
+from app.domain.tax import TaxRate
+
+
+async def customer(tx: Tx, customer_id: UUID) -> Row:
+    """A customer with the time of its test clock, if it is on one, locked against deletion."""
+    row = await tx.fetchrow(
+        """
+        SELECT c.merchant_id, c.id, c.zone, c.default_payment_method_id, c.deleted_at,
+               c.test_clock_id, t.frozen_at, t.status AS clock_status
+          FROM customers c LEFT JOIN test_clocks t
+            ON t.merchant_id = c.merchant_id AND t.id = c.test_clock_id
+         WHERE c.merchant_id = current_setting('app.merchant_id')::uuid AND c.id = $1
+           FOR KEY SHARE OF c
+        """,
+        customer_id,
+    )
+    if row is None or row["deleted_at"] is not None:
+        raise NotFound("There is no such customer.", code="customer_not_found", param="customer_id")
+    return row
+
+
+async def clock_of_customer(tx: Tx, customer_id: UUID) -> Row | None:
+    """The test clock that a customer is on, if any."""
+    return await tx.fetchrow(
+        """
+        SELECT t.id, t.frozen_at, t.status FROM customers c JOIN test_clocks t
+            ON t.merchant_id = c.merchant_id AND t.id = c.test_clock_id
+         WHERE c.merchant_id = current_setting('app.merchant_id')::uuid AND c.id = $1
+        """,
+        customer_id,
+    )
+
+
+async def payment_method_of(tx: Tx, customer_id: UUID, method_id: UUID) -> None:
+    """Check that a payment method is the customer's and attached. Raises InvalidRequest."""
+    mine = await tx.fetchval(
+        """
+        SELECT true FROM payment_methods
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+           AND customer_id = $2 AND detached_at IS NULL
+        """,
+        method_id,
+        customer_id,
+    )
+    if not mine:
+        raise InvalidRequest(
+            "The customer has no such payment method.",
+            code="payment_method_not_found",
+            param="payment_method_id",
+        )
+
+
+async def coupons(tx: Tx, ids: Sequence[UUID]) -> list[Coupon]:
+    """The active coupons with these ids, in their order. Raises InvalidRequest."""
+    rows = await tx.fetch(
+        """
+        SELECT id AS coupon_id, name, percent_off_ppm, amount_off, currency, duration,
+               duration_in_periods
+          FROM coupons WHERE merchant_id = current_setting('app.merchant_id')::uuid
+           AND id = ANY ($1::uuid[]) AND active
+        """,
+        list(ids),
+    )
+    return _in_order(ids, {row["coupon_id"]: coupon(row) for row in rows}, "coupon", "coupon_ids")
+
+
+async def tax_rates(tx: Tx, ids: Sequence[UUID]) -> list[TaxRate]:
+    """The active tax rates with these ids, in their order. Raises InvalidRequest."""
+    rows = await tx.fetch(
+        """
+        SELECT id, rate_ppm, inclusive, jurisdiction, display_name FROM tax_rates
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid
+           AND id = ANY ($1::uuid[]) AND active
+        """,
+        list(ids),
+    )
+    return _in_order(ids, {row["id"]: rate(row) for row in rows}, "tax rate", "tax_rate_ids")
+
+
+def _in_order(ids: Sequence[UUID], found: dict[UUID, Any], noun: str, param: str) -> list[Any]:
+    for place, wanted in enumerate(ids):
+        if wanted not in found:
+            raise InvalidRequest(f"There is no such active {noun}.", param=f"{param}[{place}]")
+    return [found[wanted] for wanted in ids]

@@ -1,0 +1,101 @@
+"""Invoices through the API: paid, voided, written off. Making them is the clock's affair."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app import ids
+from app.db import balances, billing, decisions, invoices, payments, subscriptions
+from app.db.base import Tx
+from app.domain import collection
+from app.domain.decision import Decision
+from app.domain.errors import Conflict
+from app.domain.invoice import Invoice
+from app.domain.payment import schedule
+from app.domain.subscription import Subscription
+from app.ids import new_id
+from app.runtime import Runtime
+from app.services import idempotency
+from app.services import subscriptions as subscribing
+from app.services.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class PayInvoice:
+    """Pay an open invoice now: with a method (None: the one in use), or outside of any gateway."""
+
+    id: UUID
+    payment_method_id: UUID | None = None
+    paid_outside: bool = False
+
+
+async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
+    """Collect an open invoice at once, or note that it was paid elsewhere.
+
+    Raises Conflict while a payment of it is in flight or its outcome is not known.
+    """
+    async with rt.db.begin(caller.merchant_id) as tx:
+        sub, invoice = await _lock(tx, cmd.id)
+        now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
+        payment = await payments.live_of_invoice(tx, invoice.id)
+        if cmd.paid_outside:
+            decision = collection.pay_outside(invoice, payment, sub, now, new_id)
+        else:
+            if invoice.status not in collection.PAYABLE:
+                raise Conflict(
+                    f"The invoice is {invoice.status}.", code=f"invoice_{invoice.status}"
+                )
+            method_id = cmd.payment_method_id
+            if method_id is not None:
+                await billing.payment_method_of(tx, invoice.order.customer_id, method_id)
+            if payment is None:
+                payment = schedule(invoice, None, now, new_id)
+                await decisions.record(tx, [Decision(caller.merchant_id, payments=(payment,))], now)
+            method_id = method_id or await _usual_method(tx, sub, invoice)
+            retried = collection.retry(payment, method_id, now)
+            decision = Decision(caller.merchant_id, payments=(retried,))
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
+    await subscribing.collect(rt, decision, now)
+    return invoice.id
+
+
+async def void(rt: Runtime, caller: Caller, invoice_id: UUID) -> UUID:
+    """Void an unpaid invoice; what it posted is reversed and the credit it used returned."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        _, invoice = await _lock(tx, invoice_id)
+        now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
+        payment = await payments.live_of_invoice(tx, invoice.id)
+        key = (caller.merchant_id, invoice.order.customer_id, invoice.order.currency)
+        held = await balances.load(tx, [key])
+        decision = collection.void(invoice, payment, held[key], now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
+    return invoice.id
+
+
+async def mark_uncollectible(rt: Runtime, caller: Caller, invoice_id: UUID) -> UUID:
+    """Give up on an unpaid invoice: the rest becomes bad debt, and can still be paid later."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        _, invoice = await _lock(tx, invoice_id)
+        now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
+        payment = await payments.live_of_invoice(tx, invoice.id)
+        decision = collection.write_off(invoice, payment, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
+    return invoice.id
+
+
+async def _lock(tx: Tx, invoice_id: UUID) -> tuple[Subscription | None, Invoice]:
+    """The invoice and its subscription, locked in the order that collection locks them in."""
+    about = await invoices.subscription_of(tx, invoice_id)
+    sub = None if about is None else (await subscriptions.lock(tx, about)).subscription
+    await payments.live_of_invoice(tx, invoice_id)
+    return sub, await invoices.lock(tx, invoice_id)
+
+
+async def _usual_method(tx: Tx, sub: Subscription | None, invoice: Invoice) -> UUID | None:
+    if sub is not None and sub.payment_method_id is not None:
+        return sub.payment_method_id
+    customer = await billing.customer(tx, invoice.order.customer_id)
+    default: UUID | None = customer["default_payment_method_id"]
+    return default

@@ -1,0 +1,139 @@
+"""Refunds: reserve, call the gateway, settle. Never more than was captured, ever."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from app import ids, log
+from app.db import decisions, payments
+from app.db.base import Row
+from app.db.scope import Scope
+from app.domain import refunding
+from app.domain.collection import SEND_LEASE
+from app.domain.errors import Conflict
+from app.domain.outcome import (
+    Found,
+    NotExecuted,
+    NotFound,
+    RefundDeclined,
+    RefundDeclineReason,
+    RefundOutcome,
+)
+from app.domain.refund import Refund
+from app.gateways.base import (
+    AuthenticationError,
+    Gateway,
+    InvalidRequestError,
+    NativeKey,
+    RefundRequest,
+)
+from app.ids import new_id
+from app.runtime import Runtime
+from app.services import idempotency
+from app.services import subscriptions as subscribing
+from app.services.caller import Caller
+from app.services.payments import WALL, open_account, reference
+
+LOOK_UPS_AT_ONCE: Final = 100
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRefund:
+    """Give back `amount` minor units of a payment; None: all that is left of it."""
+
+    payment_id: UUID
+    amount: int | None = None
+    reason: str | None = None
+
+
+async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
+    """Refund a payment, in whole or in part. Raises NotFound, Conflict, InvalidRequest."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        payment = await payments.lock(tx, cmd.payment_id)
+        now = await subscribing.now_of_customer(rt, tx, payment.customer_id)
+        captured = await payments.captured_attempt(tx, payment)
+        if captured is None:
+            raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
+        account = await payments.gateway_account(tx, captured.gateway_account_id)
+        decision = refunding.request(
+            payment, captured, cmd.amount, cmd.reason, now, new_id, reference
+        )
+        await decisions.record(tx, [decision], now)
+        refund = decision.refunds[0]
+        await idempotency.answered(tx, caller, ids.show("re", refund.id))
+    assert captured.gateway_reference is not None
+    request = _request(refund, captured.gateway_reference)
+    await _settle(rt, refund, await _send(open_account(rt, account), request), now)
+    return refund.id
+
+
+async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
+    """Find out about refunds whose answer did not come; the number looked into."""
+    now = now or rt.clock.now()
+    async with rt.db.begin_system() as tx:
+        due = await payments.claim_refund_look_ups(
+            tx, scope, now, now + SEND_LEASE, LOOK_UPS_AT_ONCE
+        )
+        calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in due])
+    async with asyncio.TaskGroup() as group:
+        for refund in due:
+            group.create_task(_resolve(rt, refund, calls[refund.merchant_id, refund.id], now))
+    return len(due)
+
+
+async def _resolve(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
+    gateway = open_account(rt, call)
+    found = await gateway.find_refund(refund.reference)
+    age = int((now - refund.created_at).total_seconds())
+    match found:
+        case Found(outcome=outcome):
+            await _settle(rt, refund, outcome, now)
+        case NotFound():
+            key = gateway.capabilities.refund_repeatability
+            if isinstance(key, NativeKey) and key.covers(age):
+                outcome = await _send(gateway, _request(refund, call["payment_reference"]))
+                await _settle(rt, refund, outcome, now)
+            elif found.definitive and gateway.capabilities.absence_is_proof(age):
+                absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
+                await _settle(rt, refund, absent, now)
+            else:
+                await _wait(rt, refund, "the gateway does not show it yet", now)
+        case _:
+            await _wait(rt, refund, f"look-up failed: {found.cause}", now)
+
+
+async def _send(gateway: Gateway, request: RefundRequest) -> RefundOutcome:
+    try:
+        return await gateway.refund(request)
+    except InvalidRequestError as error:
+        logger.error("refund.invalid_request", gateway=gateway.name, reason=str(error))
+        return RefundDeclined(RefundDeclineReason.GENERIC, error.code or "invalid_request")
+    except AuthenticationError as error:
+        logger.error("refund.credentials_refused", gateway=gateway.name, reason=str(error))
+        return NotExecuted("credentials_refused")
+
+
+def _request(refund: Refund, payment_reference: str) -> RefundRequest:
+    return RefundRequest(
+        refund_code=refund.reference,
+        idempotency_key=refund.idempotency_key,
+        payment_reference=payment_reference,
+        amount_minor=refund.amount,
+        currency=refund.currency,
+    )
+
+
+async def _settle(rt: Runtime, refund: Refund, outcome: RefundOutcome, now: datetime) -> None:
+    async with rt.db.begin(refund.merchant_id) as tx:
+        fresh, payment = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
+        decision = refunding.settle(fresh, payment, outcome, now, new_id)
+        await decisions.record(tx, [decision], now)
+
+
+async def _wait(rt: Runtime, refund: Refund, detail: str, now: datetime) -> None:
+    async with rt.db.begin(refund.merchant_id) as tx:
+        fresh, _ = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
+        await decisions.record(tx, [refunding.look_again(fresh, detail, now)], now)

@@ -1,0 +1,215 @@
+"""Subscriptions through the API: created, changed, canceled. The clock's part is in `renewals`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from app import ids
+from app.db import balances, billing, decisions, prices, subscriptions
+from app.db.base import Row, Tx
+from app.domain import discount, lifecycle
+from app.domain.decision import Decision
+from app.domain.errors import Conflict, InvalidRequest, Stale
+from app.domain.invoice import Collection
+from app.domain.lifecycle import Account
+from app.domain.pricing import Price
+from app.ids import new_id
+from app.runtime import Runtime
+from app.services import idempotency, payments
+from app.services.caller import Caller
+
+DISCOUNTS_MAX: Final = 10
+TAX_RATES_MAX: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSubscription:
+    """What a customer subscribes to, from when, and how it is collected."""
+
+    customer_id: UUID
+    items: Sequence[tuple[UUID, int]]
+    """(price id, quantity)"""
+    coupon_ids: Sequence[UUID] = ()
+    tax_rate_ids: Sequence[UUID] = ()
+    collection: Collection = Collection.CHARGE_AUTOMATICALLY
+    net_days: int = 0
+    payment_method_id: UUID | None = None
+    start_at: datetime | None = None
+    trial_days: int | None = None
+    cancel_at: datetime | None = None
+    cancel_at_period_end: bool = False
+    external_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSubscription:
+    """Fields to change; a field that is not among `changes` stays.
+
+    Known: payment_method_id, metadata (merged by the caller), cancel_at_period_end.
+    """
+
+    id: UUID
+    changes: Mapping[str, object]
+    expected_version: int | None = None
+
+
+async def create(rt: Runtime, caller: Caller, cmd: CreateSubscription) -> UUID:
+    """Create a subscription and, where money is due at once, try to collect it before answering.
+
+    Without a payment that succeeds it stays `incomplete` and expires after 23 hours.
+    """
+    if len(cmd.coupon_ids) > DISCOUNTS_MAX or len(cmd.tax_rate_ids) > TAX_RATES_MAX:
+        raise InvalidRequest(
+            f"At most {DISCOUNTS_MAX} coupons and {TAX_RATES_MAX} tax rates.", param="coupon_ids"
+        )
+    async with rt.db.begin(caller.merchant_id) as tx:
+        customer = await billing.customer(tx, cmd.customer_id)
+        now = time_of(rt, customer["frozen_at"], customer["clock_status"])
+        create_ = await _whole(tx, caller, cmd, customer)
+        currency = create_.items[0][0].currency
+        key = (caller.merchant_id, cmd.customer_id, currency)
+        held = await balances.load(tx, [key])
+        method_id = cmd.payment_method_id or customer["default_payment_method_id"]
+        decision = lifecycle.create(create_, held[key], method_id, now, new_id)
+        await decisions.record(tx, [decision], now)
+        sub = decision.subscriptions[0]
+        await idempotency.answered(tx, caller, ids.show("sub", sub.id))
+    await collect(rt, decision, now)
+    return sub.id
+
+
+async def collect(rt: Runtime, decision: Decision, now: datetime) -> None:
+    """Try the decision's payments at once, by the same way as the clock's."""
+    due = [payment.id for payment in decision.payments if payment.due_at is not None]
+    if due:
+        await payments.collect_due(rt, now=now, only=due)
+
+
+async def cancel(
+    rt: Runtime, caller: Caller, subscription_id: UUID, *, at_period_end: bool
+) -> UUID:
+    """End a subscription now, or when its period is over. Nothing paid in advance comes back."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account = await subscriptions.lock(tx, subscription_id)
+        now = await _now(rt, tx, account)
+        if at_period_end:
+            decision = lifecycle.cancel_at_period_end(account.subscription, now, new_id)
+        else:
+            decision = lifecycle.cancel_now(account, now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+    await collect(rt, decision, now)
+    return subscription_id
+
+
+async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
+    """Take back a cancellation that has not happened yet."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account = await subscriptions.lock(tx, subscription_id)
+        now = await _now(rt, tx, account)
+        decision = lifecycle.keep(account.subscription, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+    return subscription_id
+
+
+async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
+    """Change how a subscription is paid, what it carries, or whether it ends with its period."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account = await subscriptions.lock(tx, cmd.id)
+        now = await _now(rt, tx, account)
+        sub = account.subscription
+        if cmd.expected_version is not None and cmd.expected_version != sub.version:
+            raise Stale(f"It has changed meanwhile: the present version is {sub.version}.")
+        method_id = cmd.changes.get("payment_method_id", sub.payment_method_id)
+        assert method_id is None or isinstance(method_id, UUID)
+        if method_id is not None and method_id != sub.payment_method_id:
+            await billing.payment_method_of(tx, sub.customer_id, method_id)
+        metadata = cmd.changes.get("metadata", sub.metadata)
+        assert isinstance(metadata, Mapping)
+        decision = lifecycle.edit(
+            sub,
+            lifecycle.Edit(
+                method_id,
+                metadata,
+                bool(cmd.changes.get("cancel_at_period_end", sub.cancel_at_period_end)),
+            ),
+            now,
+            new_id,
+        )
+        await decisions.record(tx, [decision], now)
+        await subscriptions.set_metadata(tx, sub.id, metadata)
+        await idempotency.answered(tx, caller, ids.show("sub", sub.id))
+    return sub.id
+
+
+async def unpark(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
+    """Put a parked subscription back on the clock, once what parked it is mended."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        await subscriptions.lock(tx, subscription_id)
+        if not await subscriptions.unpark(tx, subscription_id):
+            raise Conflict("It is not parked.", code="subscription_not_parked")
+        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+    await rt.bell.ring("renew")
+    return subscription_id
+
+
+def time_of(rt: Runtime, frozen_at: datetime | None, clock_status: str | None) -> datetime:
+    """What time it is for a customer: the wall clock's, or its test clock's while that stands."""
+    if frozen_at is None:
+        return rt.clock.now()
+    if clock_status == "advancing":
+        raise Conflict("The customer's test clock is advancing.", code="test_clock_advancing")
+    return frozen_at
+
+
+async def now_of_customer(rt: Runtime, tx: Tx, customer_id: UUID) -> datetime:
+    """What time it is for a customer, inside a transaction of its merchant."""
+    clock = await billing.clock_of_customer(tx, customer_id)
+    return time_of(rt, clock["frozen_at"] if clock else None, clock["status"] if clock else None)
+
+
+async def _now(rt: Runtime, tx: Tx, account: Account) -> datetime:
+    return await now_of_customer(rt, tx, account.subscription.customer_id)
+
+
+async def _whole(
+    tx: Tx, caller: Caller, cmd: CreateSubscription, customer: Row
+) -> lifecycle.Create:
+    if cmd.payment_method_id is not None:
+        await billing.payment_method_of(tx, cmd.customer_id, cmd.payment_method_id)
+    priced = await prices.load(tx, ((caller.merchant_id, price) for price, _ in cmd.items))
+    coupons = await billing.coupons(tx, cmd.coupon_ids)
+    return lifecycle.Create(
+        merchant_id=caller.merchant_id,
+        customer_id=cmd.customer_id,
+        items=[
+            (_price(priced, caller.merchant_id, price, place), quantity)
+            for place, (price, quantity) in enumerate(cmd.items)
+        ],
+        zone=customer["zone"],
+        discounts=tuple(discount.redeem(coupon, new_id()) for coupon in coupons),
+        rates=tuple(await billing.tax_rates(tx, cmd.tax_rate_ids)),
+        collection=cmd.collection,
+        net_days=cmd.net_days,
+        payment_method_id=cmd.payment_method_id,
+        start_at=cmd.start_at,
+        trial_days=cmd.trial_days,
+        cancel_at=cmd.cancel_at,
+        cancel_at_period_end=cmd.cancel_at_period_end,
+        test_clock_id=customer["test_clock_id"],
+        external_id=cmd.external_id,
+        metadata=cmd.metadata,
+    )
+
+
+def _price(
+    priced: dict[tuple[UUID, UUID], Price], merchant_id: UUID, price_id: UUID, place: int
+) -> Price:
+    price = priced.get((merchant_id, price_id))
+    if price is None:
+        raise InvalidRequest("There is no such price.", param=f"items[{place}].price_id")
+    return price

@@ -1,0 +1,61 @@
+"""What a worker does when the bell or the sweep wakes it: call a service, log what it did."""
+
+from typing import Any, Final
+
+from app import log
+from app.runtime import Runtime
+from app.services import idempotency, payments, refunds, renewals, test_clocks
+
+logger = log.get(__name__)
+Context = dict[str, Any]
+
+
+async def renew(context: Context) -> None:
+    """Whatever is due on subscriptions happens."""
+    ran = await renewals.renew_due(_runtime(context))
+    if ran.steps or ran.parked:
+        logger.info(
+            "clock.ran",
+            steps=ran.steps,
+            invoices=ran.invoices,
+            payments=ran.payments,
+            parked=ran.parked,
+        )
+
+
+async def collect(context: Context) -> None:
+    """Payments that are due are attempted."""
+    collected = await payments.collect_due(_runtime(context))
+    if collected.attempts:
+        logger.info("collect.ran", attempts=collected.attempts, succeeded=collected.succeeded)
+
+
+async def resolve(context: Context) -> None:
+    """Attempts and refunds whose outcome is not known are looked up."""
+    rt = _runtime(context)
+    looked = await payments.resolve_due(rt) + await refunds.resolve_due(rt)
+    if looked:
+        logger.info("resolve.ran", looked_up=looked)
+
+
+async def advance_clocks(context: Context) -> None:
+    """Test clocks that were sent forward go there."""
+    arrived = await test_clocks.advance_all(_runtime(context))
+    if arrived:
+        logger.info("test_clocks.ran", arrived=arrived)
+
+
+async def forget(context: Context) -> None:
+    """Idempotency keys past their life are deleted."""
+    forgotten = await idempotency.forget_expired(_runtime(context))
+    if forgotten:
+        logger.info("idempotency.ran", forgotten=forgotten)
+
+
+def _runtime(context: Context) -> Runtime:
+    rt = context["rt"]
+    assert isinstance(rt, Runtime)
+    return rt
+
+
+ALL: Final = (renew, collect, resolve, advance_clocks, forget)

@@ -1,0 +1,62 @@
+"""The arq worker: its jobs and its timetable on one screen.
+
+The timetable is the truth's own sweep: with Redis flushed or a ring lost, everything that is due is
+found within a minute. Jobs are idempotent and few; none carries data.
+"""
+
+from contextlib import AsyncExitStack
+from datetime import UTC
+from typing import Any, ClassVar, Final
+
+from arq import cron, func
+from arq.connections import RedisSettings
+from arq.cron import CronJob
+from arq.worker import Function
+
+from app import log
+from app.bell import RedisBell, deserialize, redis_settings, serialize
+from app.runtime import open_runtime
+from app.settings import settings
+from workers import jobs
+
+JOB_SECONDS_MAX: Final = 300
+"""A killed job's name is free again after this long: short, since the sweep repeats everything."""
+
+
+async def start_up(context: dict[str, Any]) -> None:
+    """Open the runtime that all jobs of this process share."""
+    chosen = settings()
+    log.configure(chosen.log_level, chosen.log_format)
+    stack = AsyncExitStack()
+    context["rt"] = await stack.enter_async_context(open_runtime(chosen, bell=RedisBell(chosen)))
+    context["stack"] = stack
+
+
+async def shut_down(context: dict[str, Any]) -> None:
+    """Close what `start_up` opened."""
+    await context["stack"].aclose()
+
+
+class WorkerSettings:
+    """What `arq workers.main.WorkerSettings` and `perennial worker` run."""
+
+    functions: ClassVar[list[Function]] = [
+        func(job, keep_result=0, timeout=JOB_SECONDS_MAX, max_tries=1) for job in jobs.ALL
+    ]
+    cron_jobs: ClassVar[list[CronJob]] = [
+        cron(jobs.renew, second={0, 30}, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
+        cron(jobs.collect, second={10, 40}, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
+        cron(jobs.resolve, second=20, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
+        cron(jobs.advance_clocks, second=50, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
+        cron(jobs.forget, minute=17, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
+    ]
+    on_startup = start_up
+    on_shutdown = shut_down
+    redis_settings: ClassVar[RedisSettings] = redis_settings(settings())
+    job_serializer = staticmethod(serialize)
+    job_deserializer = staticmethod(deserialize)
+    timezone = UTC
+    max_jobs = 10
+    poll_delay = 0.1
+    allow_abort_jobs = False
+    health_check_interval = 30
