@@ -74,4 +74,4 @@ def configure(level: str = "info", form: str = "json") -> None:
 
 def get(name: str) -> Any:
     """A logger bound to the module that speaks."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(module=name)

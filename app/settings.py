@@ -18,7 +18,8 @@ class Settings(BaseSettings):
         SecretStr, Field(validation_alias="DATABASE_URL", description="PostgreSQL 15 to 18")
     ] = SecretStr("postgresql://perennial@localhost/perennial")
     redis_url: Annotated[
-        SecretStr, Field(validation_alias="REDIS_URL", description="Redis or Valkey; the doorbell only")
+        SecretStr,
+        Field(validation_alias="REDIS_URL", description="Redis or Valkey; the doorbell only"),
     ] = SecretStr("redis://localhost:6379/0")
     simulator_url: str = "http://127.0.0.1:8127"
     admin_key: SecretStr | None = None
@@ -30,8 +31,15 @@ class Settings(BaseSettings):
     lock_timeout_ms: Annotated[int, Field(ge=100)] = 5_000
     idle_in_transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 30_000
     body_bytes_max: Annotated[int, Field(ge=1_024)] = 1_048_576
-    chunk_size: Annotated[int, Field(ge=1, le=5_000, description="subscriptions per renewal chunk")] = 1_000
+    chunk_size: Annotated[
+        int, Field(ge=1, le=5_000, description="subscriptions per renewal chunk")
+    ] = 1_000
     charges_in_flight: Annotated[int, Field(ge=1, le=500, description="gateway calls at once")] = 50
+
+    @property
+    def gateway_urls(self) -> dict[str, str]:
+        """Where gateways that have no address of their own are to be found."""
+        return {"simulator": self.simulator_url}
 
 
 @lru_cache(maxsize=1)

@@ -100,6 +100,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CONNECT_SECONDS_MAX,
             pool_pre_ping=False,
+            json_deserializer=str,  # JSON stays text until someone wants it, as on the read pool
             connect_args={
                 "timeout": CONNECT_SECONDS_MAX,
                 "command_timeout": self._command_seconds,

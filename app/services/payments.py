@@ -158,8 +158,10 @@ def reference(attempt_id: UUID) -> str:
 def open_account(rt: Runtime, row: Row) -> Gateway:
     """The open gateway account that a row of `gateway_accounts` describes."""
     given = orjson.loads(row["settings"])
-    settings = AccountSettings(mode=AccountMode(row["mode"]), base_url=given.get("base_url"))
-    return rt.gateways.account(row["gateway_account_id"], row["gateway"], settings)
+    name = row["gateway"]
+    url = given.get("base_url") or rt.settings.gateway_urls.get(name)
+    settings = AccountSettings(mode=AccountMode(row["mode"]), base_url=url)
+    return rt.gateways.account(row["gateway_account_id"], name, settings)
 
 
 def charge_request(attempt: Attempt, number: str | None, method: Row) -> ChargeRequest:
