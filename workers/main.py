@@ -4,13 +4,15 @@ The timetable is the truth's own sweep: with Redis flushed or a ring lost, every
 found within a minute. Jobs are idempotent and few; none carries data.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from arq import cron, func
 from arq.connections import RedisSettings
 from arq.cron import CronJob
+from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
 from app import log
@@ -21,6 +23,8 @@ from workers import jobs
 
 JOB_SECONDS_MAX: Final = 300
 """A killed job's name is free again after this long: short, since the sweep repeats everything."""
+
+Job: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def start_up(context: dict[str, Any]) -> None:
@@ -37,18 +41,35 @@ async def shut_down(context: dict[str, Any]) -> None:
     await context["stack"].aclose()
 
 
+def _as_arq_knows_it(job: Job) -> WorkerCoroutine:
+    """arq's protocol asks for any further arguments; our jobs have none, and are given none."""
+    return cast("WorkerCoroutine", job)
+
+
+def _sweep(job: Job, seconds: set[int], minutes: set[int] | None = None) -> CronJob:
+    return cron(
+        _as_arq_knows_it(job),
+        second=seconds,
+        minute=minutes,
+        timeout=JOB_SECONDS_MAX,
+        keep_result=0,
+        max_tries=1,
+    )
+
+
 class WorkerSettings:
     """What `arq workers.main.WorkerSettings` and `perennial worker` run."""
 
     functions: ClassVar[list[Function]] = [
-        func(job, keep_result=0, timeout=JOB_SECONDS_MAX, max_tries=1) for job in jobs.ALL
+        func(_as_arq_knows_it(job), keep_result=0, timeout=JOB_SECONDS_MAX, max_tries=1)
+        for job in jobs.ALL
     ]
     cron_jobs: ClassVar[list[CronJob]] = [
-        cron(jobs.renew, second={0, 30}, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
-        cron(jobs.collect, second={10, 40}, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
-        cron(jobs.resolve, second=20, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
-        cron(jobs.advance_clocks, second=50, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
-        cron(jobs.forget, minute=17, timeout=JOB_SECONDS_MAX, keep_result=0, max_tries=1),
+        _sweep(jobs.renew, seconds={0, 30}),
+        _sweep(jobs.collect, seconds={10, 40}),
+        _sweep(jobs.resolve, seconds={20}),
+        _sweep(jobs.advance_clocks, seconds={50}),
+        _sweep(jobs.forget, seconds={0}, minutes={17}),
     ]
     on_startup = start_up
     on_shutdown = shut_down
