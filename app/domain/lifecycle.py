@@ -77,6 +77,8 @@ class Create:
     payment_method_id: UUID | None = None
     start_at: datetime | None = None
     trial_days: int | None = None
+    trial_end: datetime | None = None
+    """The instant itself, where it is known; `trial_days` is not looked at then."""
     cancel_at: datetime | None = None
     cancel_at_period_end: bool = False
     test_clock_id: UUID | None = None
@@ -125,7 +127,7 @@ def _new(cmd: Create, now: datetime, new_id: NewId) -> Subscription:
     first = cmd.items[0][0]
     start = cmd.start_at or now
     trial_days = first.trial_days if cmd.trial_days is None else cmd.trial_days
-    trial_end = start + timedelta(days=trial_days) if trial_days else None
+    trial_end = cmd.trial_end or (start + timedelta(days=trial_days) if trial_days else None)
     return Subscription(
         id=new_id(),
         merchant_id=cmd.merchant_id,
@@ -301,6 +303,8 @@ def _check(cmd: Create, now: datetime) -> None:
     start = cmd.start_at or now
     if cmd.cancel_at is not None and cmd.cancel_at <= start:
         raise InvalidRequest("cancel_at must come after the start.", param="cancel_at")
+    if cmd.trial_end is not None and cmd.trial_end <= start:
+        raise InvalidRequest("trial_end must come after the start.", param="trial_end")
 
 
 def _scheduled(sub: Subscription) -> Decision:
