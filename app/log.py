@@ -15,7 +15,8 @@ CARD_LIKE: Final = re.compile(r"(?<![\w.])(?:\d[ -]?){12,18}\d(?![\w.])")
 API_KEY_LIKE: Final = re.compile(r"\b([sp]k_(?:test|live)_)\w+")
 
 
-def _luhn(digits: str) -> bool:
+def passes_luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of those before it (ISO/IEC 7812, annex B)."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         value = int(digit) * (1 + place % 2)
@@ -25,7 +26,7 @@ def _luhn(digits: str) -> bool:
 
 def _mask(match: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", match[0])
-    return f"[card …{digits[-4:]}]" if _luhn(digits) else match[0]
+    return f"[card …{digits[-4:]}]" if passes_luhn(digits) else match[0]
 
 
 def redact(text: str) -> str:
