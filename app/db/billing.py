@@ -12,7 +12,7 @@ from app.domain.tax import TaxRate
 
 
 async def customer(tx: Tx, customer_id: UUID) -> Row:
-    """A customer with the time of its test clock, if it is on one, locked against deletion."""
+    """A customer with the time of its test clock, if it is on one, locked against change."""
     row = await tx.fetchrow(
         """
         SELECT c.merchant_id, c.id, c.zone, c.default_payment_method_id, c.deleted_at,
@@ -20,7 +20,7 @@ async def customer(tx: Tx, customer_id: UUID) -> Row:
           FROM customers c LEFT JOIN test_clocks t
             ON t.merchant_id = c.merchant_id AND t.id = c.test_clock_id
          WHERE c.merchant_id = current_setting('app.merchant_id')::uuid AND c.id = $1
-           FOR KEY SHARE OF c
+           FOR SHARE OF c
         """,
         customer_id,
     )
@@ -58,6 +58,28 @@ async def payment_method_of(tx: Tx, customer_id: UUID, method_id: UUID) -> None:
             code="payment_method_not_found",
             param="payment_method_id",
         )
+
+
+async def check_prices(tx: Tx, ids: Sequence[UUID]) -> None:
+    """Check that prices exist, are offered, and can be billed. Raises InvalidRequest."""
+    rows = await tx.fetch(
+        """
+        SELECT id, active, usage_type FROM prices
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = ANY ($1::uuid[])
+        """,
+        list(ids),
+    )
+    found = {row["id"]: row for row in rows}
+    for place, wanted in enumerate(ids):
+        param = f"items[{place}].price_id"
+        if wanted not in found:
+            raise InvalidRequest("There is no such price.", code="price_not_found", param=param)
+        if not found[wanted]["active"]:
+            raise InvalidRequest("This price is not offered.", code="price_inactive", param=param)
+        if found[wanted]["usage_type"] != "licensed":
+            raise InvalidRequest(
+                "Metered prices cannot be subscribed to yet.", code="price_metered", param=param
+            )
 
 
 async def coupons(tx: Tx, ids: Sequence[UUID]) -> list[Coupon]:

@@ -154,6 +154,19 @@ async def park(tx: Tx, key: Key, reason: str, now: datetime) -> None:
     )
 
 
+async def is_parked(tx: Tx, subscription_id: UUID) -> bool:
+    """Whether a subscription of the transaction's merchant is set aside."""
+    return bool(
+        await tx.fetchval(
+            """
+            SELECT parked_at IS NOT NULL FROM subscriptions
+             WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+            """,
+            subscription_id,
+        )
+    )
+
+
 async def unpark(tx: Tx, subscription_id: UUID) -> bool:
     """Put a parked subscription back on the clock; False when it was not parked."""
     return bool(

@@ -170,14 +170,27 @@ def step(account: Account, now: datetime, new_id: NewId) -> Decision:
     if sub.status is Status.INCOMPLETE:
         return _expire(account, now, new_id)
     if sub.period is None:
-        return _start(account, now, new_id)
+        return _unpayable(_start(account, now, new_id), new_id)
     if sub.cancel_at is not None and sub.cancel_at <= due:
         return end(account, sub.cancel_at, now, new_id)
     if sub.cancel_at_period_end:
         return end(account, sub.period.end, now, new_id)
     if sub.status is Status.TRIALING:
-        return _enter(account, 0, Happening.START, now, new_id)
-    return _enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
+        return _end_trial(account, now, new_id)
+    renewed = _enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
+    return _unpayable(renewed, new_id)
+
+
+def _unpayable(decision: Decision, new_id: NewId) -> Decision:
+    """The decision; where it bills somebody without a payment method, that has failed already."""
+    sub = decision.subscriptions[0]
+    if sub.status is not Status.ACTIVE:
+        return decision
+    if not any(p.status is PaymentStatus.REQUIRES_PAYMENT_METHOD for p in decision.payments):
+        return decision
+    behind = replace(sub, status=after(sub.status, Happening.PAYMENT_FAILED))
+    event = Event(new_id(), Type.SUBSCRIPTION_PAST_DUE, behind)
+    return replace(decision, subscriptions=(behind,), events=(*decision.events, event))
 
 
 def is_hopelessly_behind(sub: Subscription, now: datetime) -> bool:
@@ -322,6 +335,16 @@ def _start(account: Account, now: datetime, new_id: NewId) -> Decision:
         version=sub.version + 1,
     )
     return _told(trialing, Type.SUBSCRIPTION_ACTIVATED, new_id)
+
+
+def _end_trial(account: Account, now: datetime, new_id: NewId) -> Decision:
+    """Bill the first period; without a payment method to charge it to, the subscription ends."""
+    sub = account.subscription
+    assert sub.period is not None
+    started = _enter(account, 0, Happening.START, now, new_id)
+    if any(p.status is PaymentStatus.REQUIRES_PAYMENT_METHOD for p in started.payments):
+        return end(account, sub.period.end, now, new_id)
+    return started
 
 
 def _enter(

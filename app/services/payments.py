@@ -52,11 +52,16 @@ from app.ids import new_id
 from app.runtime import Runtime
 
 CHUNK: Final = 500
-"""Attempts committed at once: enough to keep the gateway busy, few to look up after a crash."""
+"""Attempts committed at once, at most: few to look up after a crash."""
+WAVES: Final = 10
+"""Attempts committed at once, in calls that a place in flight has to make one after another."""
 CHUNKS_MAX: Final = 10_000
 SETTLE_MAX: Final = 200
 """Answers settled in one transaction."""
+SEND_WITHIN: Final = timedelta(seconds=60)
+"""A call that has not begun by then is not made: whoever looks it up later may rely on that."""
 POSTPONE: Final = timedelta(hours=1)
+TOO_LATE: Final = NotExecuted("the gateway was too slow for the calls before it")
 WALL: Final = Scope()
 logger = log.get(__name__)
 
@@ -104,7 +109,8 @@ async def _begin(
 ) -> tuple[list[Call], int]:
     """Claim due payments and commit an attempt for each that can be tried."""
     async with rt.db.begin_system() as tx:
-        due = await payments.claim_due(tx, scope, now, CHUNK, only)
+        limit = min(CHUNK, WAVES * rt.settings.charges_in_flight)
+        due = await payments.claim_due(tx, scope, now, limit, only)
         if not due:
             return [], 0
         bills = await payments.load_bills(tx, due)
@@ -186,9 +192,13 @@ async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collec
     answers: asyncio.Queue[tuple[Attempt, Outcome] | None] = asyncio.Queue()
     places = asyncio.Semaphore(rt.settings.charges_in_flight)
 
+    begun = rt.clock.now()
+
     async def send(call: Call) -> None:
         async with places:
-            answers.put_nowait((call.attempt, await charge(call.gateway, call.request)))
+            late = rt.clock.now() - begun > SEND_WITHIN
+            outcome = TOO_LATE if late else await charge(call.gateway, call.request)
+        answers.put_nowait((call.attempt, outcome))
 
     async def send_everything() -> None:
         async with asyncio.TaskGroup() as group:
@@ -320,7 +330,7 @@ async def _resolve(
             if others:
                 logger.error("collect.charged_twice", attempt=str(attempt.id), others=others)
             await settle_all(rt, [(attempt, outcome)], now)
-        case NotFound(definitive=True) if capabilities.absence_is_proof(age):
+        case NotFound(definitive=True) if capabilities.absence_is_proof(age - SEND_WITHIN.seconds):
             await _record_alone(rt, attempt, None, now)
         case NotFound():
             key = capabilities.charge_repeatability

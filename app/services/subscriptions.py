@@ -14,7 +14,6 @@ from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest, Stale
 from app.domain.invoice import Collection
 from app.domain.lifecycle import Account
-from app.domain.pricing import Price
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import idempotency, payments
@@ -93,8 +92,7 @@ async def cancel(
 ) -> UUID:
     """End a subscription now, or when its period is over. Nothing paid in advance comes back."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account = await subscriptions.lock(tx, subscription_id)
-        now = await _now(rt, tx, account)
+        account, now = await _lock_caught_up(rt, tx, subscription_id)
         if at_period_end:
             decision = lifecycle.cancel_at_period_end(account.subscription, now, new_id)
         else:
@@ -102,14 +100,14 @@ async def cancel(
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
     await collect(rt, decision, now)
+    await rt.bell.ring("collect")
     return subscription_id
 
 
 async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
     """Take back a cancellation that has not happened yet."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account = await subscriptions.lock(tx, subscription_id)
-        now = await _now(rt, tx, account)
+        account, now = await _lock_caught_up(rt, tx, subscription_id)
         decision = lifecycle.keep(account.subscription, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
@@ -119,8 +117,7 @@ async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
 async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
     """Change how a subscription is paid, what it carries, or whether it ends with its period."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account = await subscriptions.lock(tx, cmd.id)
-        now = await _now(rt, tx, account)
+        account, now = await _lock_caught_up(rt, tx, cmd.id)
         sub = account.subscription
         if cmd.expected_version is not None and cmd.expected_version != sub.version:
             raise Stale(f"It has changed meanwhile: the present version is {sub.version}.")
@@ -172,8 +169,22 @@ async def now_of_customer(rt: Runtime, tx: Tx, customer_id: UUID) -> datetime:
     return time_of(rt, clock["frozen_at"] if clock else None, clock["status"] if clock else None)
 
 
-async def _now(rt: Runtime, tx: Tx, account: Account) -> datetime:
-    return await now_of_customer(rt, tx, account.subscription.customer_id)
+async def _lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[Account, datetime]:
+    """A subscription, locked, after everything that was due on it has happened.
+
+    So no change can slip in before a period that has begun is billed. A parked one is as it is.
+    """
+    account = await subscriptions.lock(tx, subscription_id)
+    now = await now_of_customer(rt, tx, account.subscription.customer_id)
+    if await subscriptions.is_parked(tx, subscription_id):
+        return account, now
+    for _ in range(lifecycle.CATCH_UP_PERIODS_MAX):
+        due = account.subscription.next_action_at
+        if due is None or due > now:
+            return account, now
+        await decisions.record(tx, [lifecycle.step(account, now, new_id)], now)
+        account = await subscriptions.lock(tx, subscription_id)
+    raise Conflict("It is too far behind; the clock catches up first.", code="subscription_behind")
 
 
 async def _whole(
@@ -181,15 +192,13 @@ async def _whole(
 ) -> lifecycle.Create:
     if cmd.payment_method_id is not None:
         await billing.payment_method_of(tx, cmd.customer_id, cmd.payment_method_id)
+    await billing.check_prices(tx, [price for price, _ in cmd.items])
     priced = await prices.load(tx, ((caller.merchant_id, price) for price, _ in cmd.items))
     coupons = await billing.coupons(tx, cmd.coupon_ids)
     return lifecycle.Create(
         merchant_id=caller.merchant_id,
         customer_id=cmd.customer_id,
-        items=[
-            (_price(priced, caller.merchant_id, price, place), quantity)
-            for place, (price, quantity) in enumerate(cmd.items)
-        ],
+        items=[(priced[caller.merchant_id, price], quantity) for price, quantity in cmd.items],
         zone=customer["zone"],
         discounts=tuple(discount.redeem(coupon, new_id()) for coupon in coupons),
         rates=tuple(await billing.tax_rates(tx, cmd.tax_rate_ids)),
@@ -204,12 +213,3 @@ async def _whole(
         external_id=cmd.external_id,
         metadata=cmd.metadata,
     )
-
-
-def _price(
-    priced: dict[tuple[UUID, UUID], Price], merchant_id: UUID, price_id: UUID, place: int
-) -> Price:
-    price = priced.get((merchant_id, price_id))
-    if price is None:
-        raise InvalidRequest("There is no such price.", param=f"items[{place}].price_id")
-    return price
