@@ -33,6 +33,7 @@ from app.domain.outcome import (
     NotExecuted,
     NotFound,
     Outcome,
+    Unknown,
 )
 from app.domain.payment import Attempt, Payment, Status
 from app.gateways.base import (
@@ -247,6 +248,10 @@ async def charge(gateway: Gateway, request: ChargeRequest) -> Outcome:
     except AuthenticationError as error:
         logger.error("collect.credentials_refused", gateway=gateway.name, reason=str(error))
         return NotExecuted("credentials_refused")
+    except Exception as error:
+        # A fault in an adapter says nothing about the money: the outcome is not known.
+        logger.exception("collect.adapter_fault", gateway=gateway.name)
+        return Unknown(f"adapter_fault_{type(error).__name__}")
 
 
 async def settle_all(
@@ -314,6 +319,16 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
 
 
 async def _resolve(
+    rt: Runtime, attempt: Attempt, method: Row | None, places: asyncio.Semaphore, now: datetime
+) -> None:
+    """Look one attempt up; a fault in it is logged, and the lease brings it back."""
+    try:
+        await _find_out(rt, attempt, method, places, now)
+    except Exception:
+        logger.exception("resolve.fault", attempt=str(attempt.id))
+
+
+async def _find_out(
     rt: Runtime, attempt: Attempt, method: Row | None, places: asyncio.Semaphore, now: datetime
 ) -> None:
     """Ask the gateway; repeat the call only where its key makes that safe; else wait."""

@@ -20,6 +20,7 @@ from app.domain.outcome import (
     RefundDeclined,
     RefundDeclineReason,
     RefundOutcome,
+    Unknown,
 )
 from app.domain.refund import Refund
 from app.gateways.base import (
@@ -85,6 +86,14 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
 
 
 async def _resolve(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
+    """Look one refund up; a fault in it is logged, and the lease brings it back."""
+    try:
+        await _find_out(rt, refund, call, now)
+    except Exception:
+        logger.exception("resolve.fault", refund=str(refund.id))
+
+
+async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
     gateway = open_account(rt, call)
     found = await gateway.find_refund(refund.reference)
     age = int((now - refund.created_at).total_seconds())
@@ -114,6 +123,10 @@ async def _send(gateway: Gateway, request: RefundRequest) -> RefundOutcome:
     except AuthenticationError as error:
         logger.error("refund.credentials_refused", gateway=gateway.name, reason=str(error))
         return NotExecuted("credentials_refused")
+    except Exception as error:
+        # A fault in an adapter says nothing about the money: the outcome is not known.
+        logger.exception("refund.adapter_fault", gateway=gateway.name)
+        return Unknown(f"adapter_fault_{type(error).__name__}")
 
 
 def _request(refund: Refund, payment_reference: str) -> RefundRequest:

@@ -111,7 +111,7 @@ async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
             decision = lifecycle.step(
                 account if spent is None else replace(account, balance=spent), now, new_id
             )
-        except Exception as error:  # noqa: BLE001  one bad row must not stop the others
+        except Exception as error:
             await _park(tx, (sub.merchant_id, sub.id), error, now)
             parked += 1
             continue
