@@ -14,7 +14,7 @@ from app.domain.payment import schedule
 from app.domain.subscription import Subscription
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import idempotency
+from app.services import deeds, idempotency
 from app.services import subscriptions as subscribing
 from app.services.caller import Caller
 
@@ -39,6 +39,7 @@ async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
         payment = await payments.live_of_invoice(tx, invoice.id)
         if cmd.paid_outside:
             decision = collection.pay_outside(invoice, payment, sub, now, new_id)
+            await deeds.note(tx, caller, "invoice.paid_outside", invoice.id, now)
         else:
             if invoice.status not in collection.PAYABLE:
                 raise Conflict(
@@ -68,6 +69,7 @@ async def void(rt: Runtime, caller: Caller, invoice_id: UUID) -> UUID:
         key = (caller.merchant_id, invoice.order.customer_id, invoice.order.currency)
         held = await balances.load(tx, [key])
         decision = collection.void(invoice, payment, held[key], now, new_id)
+        await deeds.note(tx, caller, "invoice.voided", invoice.id, now)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
     return invoice.id
@@ -80,6 +82,7 @@ async def mark_uncollectible(rt: Runtime, caller: Caller, invoice_id: UUID) -> U
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         decision = collection.write_off(invoice, payment, new_id)
+        await deeds.note(tx, caller, "invoice.marked_uncollectible", invoice.id, now)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
     return invoice.id

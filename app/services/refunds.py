@@ -32,7 +32,7 @@ from app.gateways.base import (
 )
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import idempotency
+from app.services import deeds, idempotency
 from app.services import subscriptions as subscribing
 from app.services.caller import Caller
 from app.services.payments import WALL, open_account, reference
@@ -64,6 +64,7 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
         )
         await decisions.record(tx, [decision], now)
         refund = decision.refunds[0]
+        await deeds.note(tx, caller, "refund.created", refund.id, now, amount=refund.amount)
         await idempotency.answered(tx, caller, ids.show("re", refund.id))
     assert captured.gateway_reference is not None
     request = _request(refund, captured.gateway_reference)

@@ -16,7 +16,7 @@ from app.domain.invoice import Collection
 from app.domain.lifecycle import Account
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import idempotency, payments
+from app.services import deeds, idempotency, payments
 from app.services.caller import Caller
 
 DISCOUNTS_MAX: Final = 10
@@ -149,6 +149,7 @@ async def unpark(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
         await subscriptions.lock(tx, subscription_id)
         if not await subscriptions.unpark(tx, subscription_id):
             raise Conflict("It is not parked.", code="subscription_not_parked")
+        await deeds.note(tx, caller, "subscription.unparked", subscription_id, rt.clock.now())
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
     await rt.bell.ring("renew")
     return subscription_id
