@@ -246,6 +246,20 @@ async def _record_discounts(tx: Tx, uses: Sequence[DiscountUse]) -> None:
 # ── balances and ledger ───────────────────────────────────────────────────────────────────────────
 
 
+BALANCE_TRANSACTION_COLUMNS: Final = (
+    "merchant_id",
+    "id",
+    "customer_id",
+    "currency",
+    "type",
+    "amount",
+    "ending_balance",
+    "invoice_id",
+    "description",
+    "created_at",
+)
+
+
 async def _record_balances(tx: Tx, entries: Sequence[BalanceEntry], now: datetime) -> None:
     if not entries:
         return
@@ -281,18 +295,7 @@ async def _record_balances(tx: Tx, entries: Sequence[BalanceEntry], now: datetim
     await bulk.insert(
         tx,
         tables.balance_transactions,
-        (
-            "merchant_id",
-            "id",
-            "customer_id",
-            "currency",
-            "type",
-            "amount",
-            "ending_balance",
-            "invoice_id",
-            "description",
-            "created_at",
-        ),
+        BALANCE_TRANSACTION_COLUMNS,
         [
             (
                 b.merchant_id,

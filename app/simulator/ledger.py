@@ -74,10 +74,14 @@ SELECT currency,
   SUM(status IN ('declined', 'failed')) AS declines
 FROM transactions WHERE ?1 IS NULL OR reference = ?1 GROUP BY currency ORDER BY currency
 """
-DUPLICATES: Final = """
+DUPLICATES_MAX: Final = 1_000
+"""References named as charged twice; one is already too many."""
+COPIES_MAX: Final = 100
+"""Transactions shown under one reference; there should be one."""
+DUPLICATES: Final = f"""
 SELECT reference FROM transactions
 WHERE status IN ('succeeded', 'pending') AND (?1 IS NULL OR reference = ?1)
-GROUP BY kind, reference HAVING COUNT(*) > 1 ORDER BY reference LIMIT 1000
+GROUP BY kind, reference HAVING COUNT(*) > 1 ORDER BY reference LIMIT {DUPLICATES_MAX}
 """
 
 
@@ -174,7 +178,8 @@ class Ledger:
     def by_reference(self, kind: str, reference: str) -> list[dict[str, Any]]:
         """All transactions that carry the caller's reference, oldest first."""
         rows = self._connection.execute(
-            "SELECT * FROM transactions WHERE reference = ? AND kind = ? ORDER BY seq LIMIT 100",
+            "SELECT * FROM transactions WHERE reference = ? AND kind = ? ORDER BY seq "
+            f"LIMIT {COPIES_MAX}",
             (reference, kind),
         )
         return [dict(row) for row in rows]
