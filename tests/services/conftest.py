@@ -22,3 +22,4 @@ async def world(clean_database: str, simulator: SimulatorProcess) -> AsyncIterat
     simulator.clear_faults()
     async with open_world(clean_database, simulator) as opened:
         yield opened
+    simulator.clear_faults()
