@@ -1,0 +1,205 @@
+"""What every route does around its own three lines: who asks, what may be sent, what was answered
+before. Endpoints get an `Ask` and return a finished answer.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final
+from uuid import UUID
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import body, problems, replay
+from app.api.answers import answer, etag
+from app.api.auth import SAFE_METHODS, Access, Need, authenticate, authenticate_admin
+from app.api.pages import Expand, Listing, expansions, listing, place_of
+from app.db.base import Row
+from app.db.views import View
+from app.domain.errors import InvalidRequest
+from app.runtime import Runtime
+from app.services import lookup
+from app.services.api_keys import KeyRing
+from app.services.caller import Caller
+from app.services.public import shown
+
+Handler = Callable[[Request], Awaitable[Response]]
+NO_VERSION: Final = -1
+"""An If-Match that no version of ours can match."""
+
+ExpandQuery = Annotated[Expand, Query(default_factory=list)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request of a merchant, as endpoints see it."""
+
+    request: Request
+    rt: Runtime
+    ring: KeyRing
+    caller: Caller
+
+    async def one(self, view: View, id: UUID, expand: Sequence[str] = ()) -> Response:
+        """One object, or 304 where the caller has its present version already."""
+        names = expansions(list(expand)) if expand else ()
+        public = await lookup.one(self.rt, self.caller, view, id, names)
+        if names:  # the tag of one object says nothing about those beside it
+            return answer(public, tagged=False)
+        version = public.get("version")
+        known = self.request.headers.get("if-none-match")
+        if known is not None and version is not None and _knows(known, etag(version)):
+            return Response(None, 304, {"ETag": etag(version)})
+        return answer(public)
+
+    async def page(
+        self, view: View, query: Listing, fixed: Mapping[str, UUID] | None = None
+    ) -> Response:
+        """A page of objects; `fixed` filters come from the address."""
+        filters = query.filters() | dict(fixed or {})
+        scope = self.request.url.path
+        found = await lookup.page(
+            self.rt,
+            self.caller,
+            view,
+            filters,
+            place_of(query.cursor, scope, filters),
+            query.limit,
+            expansions(query.expand),
+        )
+        return answer(listing(found, scope, filters))
+
+    def shown(self, view: View, row: Row, status: int = 200) -> Response:
+        """A row that a service gave back."""
+        return answer(shown(view, row), status)
+
+    async def present(self, view: View, id: UUID, status: int = 200) -> Response:
+        """One object as it is after what was just done."""
+        return answer(await lookup.one(self.rt, self.caller, view, id), status)
+
+    def declined(self, payment: Mapping[str, Any]) -> Response:
+        """The payment was declined: 402, with why."""
+        code = payment["failure_code"]
+        return problems.problem(
+            402,
+            "payment_declined",
+            f"The payment was declined: {code}." if code else "There is no way to pay it yet.",
+            self.caller.request_id,
+            decline_code=code,
+        )
+
+    def expected_version(self) -> int | None:
+        """The version If-Match names; None when the caller does not care."""
+        text = self.request.headers.get("if-match")
+        if text is None or text.strip() == "*":
+            return None
+        number = text.strip().removeprefix('"').removesuffix('"')
+        small = len(number) < 19 and number.isascii()  # noqa: PLR2004  a 64-bit integer
+        return int(number) if small and number.isdigit() else NO_VERSION
+
+
+def _knows(header: str, tag: str) -> bool:
+    tags = [known.strip().removeprefix("W/") for known in header.split(",")]
+    return tag in tags or "*" in tags
+
+
+async def _ask(request: Request) -> Ask:
+    state = request.app.state
+    return Ask(request, state.runtime, state.keys, request.scope["caller"])
+
+
+async def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+Asked = Annotated[Ask, Depends(_ask)]
+Running = Annotated[Runtime, Depends(_runtime)]
+
+
+class Endpoint(APIRoute):
+    """A route for secret keys."""
+
+    access: ClassVar[Access] = Access.SECRET
+    access_reading: ClassVar[Access] = Access.SECRET
+
+    @property
+    def need(self) -> Need:
+        """What this route asks of its callers, from its address and its method."""
+        reads = set(self.methods or ()) <= SAFE_METHODS
+        noun = self.path.split("/")[2]
+        return Need(self.access_reading if reads else self.access, noun, _verb(reads=reads))
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        respond = super().get_route_handler()
+        need = self.need
+        names = _query_names(self)
+        takes_body = self.body_field is not None
+        status = self.status_code or 200
+
+        async def handle(request: Request) -> Response:
+            state = request.app.state
+            if need.access is Access.ADMIN:
+                authenticate_admin(request, state.runtime)
+            else:
+                request.scope["caller"] = await authenticate(
+                    request, state.runtime, state.keys, need
+                )
+            _check_query(request, names)
+            if need.verb == "read":
+                return await respond(request)
+            careful = await body.read(request)
+            if careful.value != {} and not takes_body:
+                raise InvalidRequest("This call takes no body.", code="unknown_parameter")
+            if need.access is Access.ADMIN:
+                return await respond(careful)
+            return await replay.once(state.runtime, careful, respond, status)
+
+        return handle
+
+
+class CatalogEndpoint(Endpoint):
+    """A route that publishable keys may read: what a price page in a browser shows."""
+
+    access_reading = Access.PUBLISHABLE
+
+
+class AdminEndpoint(Endpoint):
+    """A route for whoever runs the service."""
+
+    access = Access.ADMIN
+    access_reading = Access.ADMIN
+
+
+def _verb(*, reads: bool) -> str:
+    return "read" if reads else "write"
+
+
+def _query_names(route: APIRoute) -> frozenset[str]:
+    names: set[str] = set()
+    for field in route.dependant.query_params:
+        kind = field.field_info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names.update(kind.model_fields)
+        else:
+            names.add(field.alias)
+    return frozenset(names)
+
+
+def _check_query(request: Request, names: frozenset[str]) -> None:
+    """Refuse what this route does not take. Raises InvalidRequest."""
+    if not request.scope["query_string"]:
+        return
+    for name, value in request.query_params.multi_items():
+        if name not in names:
+            raise InvalidRequest(
+                "There is no such parameter here.",
+                code="unknown_parameter",
+                param=problems.path((name,)),
+            )
+        if "\x00" in value:
+            raise InvalidRequest(
+                "Text cannot hold the NUL character.", code="invalid_character", param=name
+            )

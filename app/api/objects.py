@@ -1,0 +1,466 @@
+"""What callers get: one model a noun. They document; answers are written without passing them.
+
+A field `customer` beside `customer_id` is there only when it was asked for with `expand`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from app.api import common as c
+from app.api.common import At, MinorUnits, Output, Version, open_enum
+
+Expanded = Field(
+    default=None, description="Only with `expand`.", json_schema_extra={"x-expandable": True}
+)
+Documents = Annotated[dict[str, str], Field(examples=[{"team": "blue"}])]
+
+
+class Address(Output):
+    line1: str | None
+    line2: str | None
+    city: str | None
+    state: str | None
+    postal_code: str | None
+    country: str | None
+
+
+class CurrencyAmount(Output):
+    currency: c.Currency
+    amount: MinorUnits
+
+
+class Merchant(Output):
+    id: c.MerchantId
+    object: Literal["merchant"]
+    name: c.Name
+    mode: Annotated[str, open_enum("test", "live")]
+    default_currency: c.Currency
+    time_zone: c.TimeZone
+    created_at: At
+    version: Version
+    secret_key: Annotated[
+        str | None, Field(description="The first key, shown this once, in the answer to creation.")
+    ]
+
+
+class ApiKey(Output):
+    id: c.ApiKeyId
+    object: Literal["api_key"]
+    name: str | None
+    kind: Annotated[str, open_enum("secret", "publishable")]
+    prefix: Annotated[str, Field(examples=["sk_test_"])]
+    last_four: str
+    scopes: list[str]
+    secret: Annotated[
+        str | None, Field(description="The key itself, shown this once, in the answer to creation.")
+    ]
+    created_at: At
+    expires_at: At | None
+    last_used_at: Annotated[At | None, Field(description="To the minute.")]
+    revoked_at: At | None
+
+
+class GatewayAccount(Output):
+    id: c.GatewayAccountId
+    object: Literal["gateway_account"]
+    gateway: Annotated[str, open_enum("simulator", "stripe", "paypal", "razorpay", "authorizenet")]
+    name: str
+    mode: Annotated[str, open_enum("test", "live")]
+    is_default: bool
+    created_at: At
+    disabled_at: At | None
+    version: Version
+
+
+class TestClock(Output):
+    id: c.TestClockId
+    object: Literal["test_clock"]
+    name: str | None
+    frozen_at: At
+    target_at: At | None
+    status: Annotated[str, open_enum("ready", "advancing", "internal_failure")]
+    detail: str | None
+    created_at: At
+    version: Version
+
+
+class Customer(Output):
+    id: c.CustomerId
+    object: Literal["customer"]
+    external_id: str | None
+    email: str | None
+    name: str | None
+    address: Address
+    time_zone: str
+    default_payment_method_id: c.PaymentMethodId | None
+    default_payment_method: "PaymentMethod | None" = Expanded
+    test_clock_id: c.TestClockId | None
+    test_clock: TestClock | None = Expanded
+    balances: Annotated[
+        list[CurrencyAmount], Field(description="Credit that pays the next invoices.")
+    ]
+    metadata: Documents
+    created_at: At
+    deleted_at: At | None
+    version: Version
+
+
+class PaymentMethod(Output):
+    id: c.PaymentMethodId
+    object: Literal["payment_method"]
+    customer_id: c.CustomerId
+    customer: Customer | None = Expanded
+    gateway_account_id: c.GatewayAccountId
+    gateway_account: GatewayAccount | None = Expanded
+    type: Annotated[str, open_enum("card", "wallet", "bank_account", "mandate")]
+    brand: str | None
+    last_four: str | None
+    expiry_month: int | None
+    expiry_year: int | None
+    metadata: Documents
+    created_at: At
+    detached_at: At | None
+    version: Version
+
+
+class BalanceTransaction(Output):
+    id: c.BalanceTransactionId
+    object: Literal["balance_transaction"]
+    customer_id: c.CustomerId
+    customer: Customer | None = Expanded
+    currency: c.Currency
+    amount: Annotated[int, Field(description="Signed, in minor units.", examples=[-500])]
+    ending_balance: MinorUnits
+    type: Annotated[str, open_enum("adjustment", "applied_to_invoice", "unapplied_from_invoice")]
+    invoice_id: c.InvoiceId | None
+    invoice: "Invoice | None" = Expanded
+    description: str | None
+    created_at: At
+
+
+class Plan(Output):
+    id: c.PlanId
+    object: Literal["plan"]
+    code: c.Code
+    name: str
+    description: str | None
+    rank: Annotated[int, Field(description="Higher is more: decides what is an upgrade.")]
+    features: Annotated[dict[str, bool | int | str], Field(examples=[{"seats": 5, "sso": True}])]
+    metadata: Documents
+    active: bool
+    created_at: At
+    version: Version
+
+
+class Tier(Output):
+    up_to: Annotated[int | None, Field(description="Inclusive; null: no end.", examples=[100])]
+    unit_amount_decimal: c.UnitAmount
+    flat_amount: MinorUnits
+
+
+class Price(Output):
+    id: c.PriceId
+    object: Literal["price"]
+    plan_id: c.PlanId
+    plan: Plan | None = Expanded
+    price_version: int
+    lookup_key: str | None
+    nickname: str | None
+    currency: c.Currency
+    interval: Annotated[str, open_enum("day", "week", "month", "year")]
+    interval_count: int
+    model: Annotated[str, open_enum("flat", "per_unit", "graduated", "volume", "package")]
+    unit_amount_decimal: c.UnitAmount | None
+    tiers: list[Tier]
+    package_size: int | None
+    timing: Annotated[str, open_enum("advance", "arrears")]
+    usage_type: Annotated[str, open_enum("licensed", "metered")]
+    tax_behaviour: Annotated[str, open_enum("exclusive", "inclusive")]
+    setup_fee: MinorUnits
+    trial_days: int
+    metadata: Documents
+    active: bool
+    created_at: At
+    version: Version
+
+
+class Coupon(Output):
+    id: c.CouponId
+    object: Literal["coupon"]
+    code: c.Code
+    name: str
+    percent_off: c.Percentage | None
+    amount_off: MinorUnits | None
+    currency: c.Currency | None
+    duration: Annotated[str, open_enum("once", "repeating", "forever")]
+    duration_in_periods: int | None
+    metadata: Documents
+    active: bool
+    created_at: At
+    version: Version
+
+
+class TaxRate(Output):
+    id: c.TaxRateId
+    object: Literal["tax_rate"]
+    display_name: str
+    percentage: c.Percentage
+    inclusive: bool
+    country: str | None
+    jurisdiction: str | None
+    metadata: Documents
+    active: bool
+    created_at: At
+    version: Version
+
+
+class SubscriptionItem(Output):
+    id: c.SubscriptionItemId
+    price_id: c.PriceId
+    quantity: int
+
+
+class Discount(Output):
+    id: c.DiscountId
+    coupon_id: c.CouponId
+    periods_remaining: int | None
+    ended_at: At | None
+
+
+class Subscription(Output):
+    id: c.SubscriptionId
+    object: Literal["subscription"]
+    customer_id: c.CustomerId
+    customer: Customer | None = Expanded
+    external_id: str | None
+    status: Annotated[
+        str,
+        open_enum(
+            "active",
+            "scheduled",
+            "incomplete",
+            "incomplete_expired",
+            "trialing",
+            "past_due",
+            "unpaid",
+            "paused",
+            "canceled",
+        ),
+    ]
+    currency: c.Currency
+    interval: Annotated[str, open_enum("day", "week", "month", "year")]
+    interval_count: int
+    time_zone: str
+    anchor: At
+    period_start: At | None
+    period_end: At | None
+    period_index: int
+    items: list[SubscriptionItem]
+    discounts: list[Discount]
+    tax_rate_ids: list[c.TaxRateId]
+    collection_method: Annotated[str, open_enum("charge_automatically", "send_invoice")]
+    net_days: int
+    payment_method_id: c.PaymentMethodId | None
+    payment_method: PaymentMethod | None = Expanded
+    start_at: At
+    trial_end: At | None
+    expires_at: At | None
+    cancel_at: At | None
+    cancel_at_period_end: bool
+    canceled_at: At | None
+    ended_at: At | None
+    latest_invoice_id: c.InvoiceId | None
+    latest_invoice: "Invoice | None" = Expanded
+    test_clock_id: c.TestClockId | None
+    test_clock: TestClock | None = Expanded
+    next_action_at: At | None
+    parked_at: At | None
+    parked_reason: str | None
+    metadata: Documents
+    created_at: At
+    version: Version
+
+
+class LineDiscount(Output):
+    discount_id: c.DiscountId
+    amount: MinorUnits
+
+
+class LineTax(Output):
+    tax_rate_id: c.TaxRateId
+    percentage: c.Percentage
+    inclusive: bool
+    taxable_amount: MinorUnits
+    amount: MinorUnits
+
+
+class Line(Output):
+    id: c.InvoiceLineId
+    kind: Annotated[str, open_enum("period", "setup_fee", "one_off")]
+    description: str
+    subscription_item_id: c.SubscriptionItemId | None
+    price_id: c.PriceId | None
+    quantity: int
+    period_start: At
+    period_end: At
+    amount: MinorUnits
+    discount_amount: MinorUnits
+    tax_amount: MinorUnits
+
+
+class InvoiceLine(Line):
+    object: Literal["invoice_line"]
+    invoice_id: c.InvoiceId
+    invoice: "Invoice | None" = Expanded
+    price: Price | None = Expanded
+    discounts: list[LineDiscount]
+    taxes: list[LineTax]
+
+
+class Invoice(Output):
+    id: c.InvoiceId
+    object: Literal["invoice"]
+    customer_id: c.CustomerId
+    customer: Customer | None = Expanded
+    subscription_id: c.SubscriptionId | None
+    subscription: Subscription | None = Expanded
+    status: Annotated[str, open_enum("draft", "open", "paid", "void", "uncollectible")]
+    number: Annotated[str | None, Field(examples=["INV-000001"])]
+    currency: c.Currency
+    billing_reason: Annotated[
+        str,
+        open_enum("subscription_create", "subscription_cycle", "subscription_cancel", "manual"),
+    ]
+    period_start: At
+    period_end: At
+    collection_method: Annotated[str, open_enum("charge_automatically", "send_invoice")]
+    subtotal: MinorUnits
+    discount_total: MinorUnits
+    tax_total: MinorUnits
+    tax_added: Annotated[int, Field(description="The part of the tax that comes on top.")]
+    total: MinorUnits
+    balance_applied: MinorUnits
+    amount_due: MinorUnits
+    amount_paid: MinorUnits
+    amount_remaining: MinorUnits
+    due_at: At
+    finalized_at: At | None
+    paid_at: At | None
+    voided_at: At | None
+    test_clock_id: c.TestClockId | None
+    test_clock: TestClock | None = Expanded
+    lines: list[Line]
+    metadata: Documents
+    created_at: At
+    version: Version
+
+
+class Payment(Output):
+    id: c.PaymentId
+    object: Literal["payment"]
+    invoice_id: c.InvoiceId
+    invoice: Invoice | None = Expanded
+    customer_id: c.CustomerId
+    customer: Customer | None = Expanded
+    payment_method_id: c.PaymentMethodId | None
+    payment_method: PaymentMethod | None = Expanded
+    status: Annotated[
+        str,
+        open_enum(
+            "succeeded",
+            "scheduled",
+            "requires_payment_method",
+            "requires_action",
+            "processing",
+            "unknown",
+            "failed",
+            "canceled",
+        ),
+    ]
+    currency: c.Currency
+    amount: MinorUnits
+    amount_captured: MinorUnits
+    amount_refunded: MinorUnits
+    amount_refund_reserved: MinorUnits
+    attempt_count: int
+    failure_code: Annotated[str | None, Field(examples=["insufficient_funds"])]
+    failure_category: str | None
+    action_url: str | None
+    due_at: At | None
+    test_clock_id: c.TestClockId | None
+    created_at: At
+    succeeded_at: At | None
+    version: Version
+
+
+class Refund(Output):
+    id: c.RefundId
+    object: Literal["refund"]
+    payment_id: c.PaymentId
+    payment: Payment | None = Expanded
+    invoice_id: c.InvoiceId
+    invoice: Invoice | None = Expanded
+    status: Annotated[str, open_enum("succeeded", "processing", "unknown", "failed")]
+    currency: c.Currency
+    amount: MinorUnits
+    reason: str | None
+    failure_code: str | None
+    metadata: Documents
+    created_at: At
+    settled_at: At | None
+    version: Version
+
+
+class EventData(Output):
+    object: Annotated[
+        dict[str, Any],
+        Field(description="The object as it was then, without what lies inside it."),
+    ]
+    previous_attributes: Annotated[
+        dict[str, Any] | None, Field(description="What its changed fields were before.")
+    ]
+
+
+class Event(Output):
+    id: c.EventId
+    object: Literal["event"]
+    type: Annotated[str, Field(examples=["invoice.paid"])]
+    object_id: str
+    object_version: Annotated[
+        int, Field(description="Grows with each change of the object: ignore older ones.")
+    ]
+    data: EventData
+    created_at: At
+
+
+class LedgerEntry(Output):
+    id: c.LedgerEntryId
+    object: Literal["ledger_entry"]
+    source: Annotated[
+        str,
+        open_enum("invoice", "invoice_void", "invoice_write_off", "payment", "refund", "balance"),
+    ]
+    source_id: str
+    debit: Annotated[str, Field(examples=["receivable"])]
+    credit: Annotated[str, Field(examples=["revenue"])]
+    currency: c.Currency
+    amount: MinorUnits
+    effective_at: At
+
+
+class AccountBalance(Output):
+    account: Annotated[str, Field(examples=["receivable"])]
+    currency: c.Currency
+    debits: MinorUnits
+    credits: MinorUnits
+    balance: Annotated[int, Field(description="Debits less credits, in minor units.")]
+
+
+class TrialBalance(Output):
+    object: Literal["trial_balance"]
+    accounts: list[AccountBalance]
+    totals: Annotated[
+        list[CurrencyAmount], Field(description="Per currency: zero, or the books are wrong.")
+    ]
+    balanced: bool

@@ -1,0 +1,179 @@
+"""The OpenAPI document: what FastAPI finds, completed with what holds for every operation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.auth import Access
+from app.api.endpoint import Endpoint
+from app.api.problems import MEDIA_TYPE, ProblemDocument
+
+TITLE: Final = "Perennial"
+VERSION: Final = "v1"
+DESCRIPTION: Final = """Headless subscription billing.
+
+**Keys.** Send `Authorization: Bearer sk_…`, or the key as the user name of basic authentication.
+Publishable keys (`pk_…`) may read plans and prices. A revoked key stops working within five
+seconds.
+
+**Money** is an integer in minor units of its currency (ISO 4217), never a decimal number.
+Amounts below a minor unit, and percentages, are decimal text.
+
+**Idempotency.** Send an `Idempotency-Key` with every call that is not a GET: the same key with
+the same request is answered as before, with `Idempotent-Replayed: true`, for 48 hours.
+
+**Versions.** Single objects carry an `ETag`. Send it back as `If-Match` to change only what you
+have seen (412 otherwise), or as `If-None-Match` to read only what is new (304 otherwise).
+
+**Lists** are the newest first. Send `next_cursor` as `cursor` for the next page.
+
+**Errors** are `application/problem+json` (RFC 9457). Decide by `code`; it is stable.
+"""
+TAGS: Final = {
+    "customers": "Who is billed.",
+    "payment_methods": "Gateways' tokens, never card numbers.",
+    "plans": "What is sold.",
+    "prices": "What it costs. A price never changes; a new price is a new version.",
+    "coupons": "Promises of a discount.",
+    "tax_rates": "Taxes that subscriptions may carry.",
+    "subscriptions": "What runs, on which prices, until when.",
+    "invoices": "What was billed, and whether it is paid.",
+    "payments": "The collection of invoices.",
+    "refunds": "Money going back.",
+    "events": "Everything that happened.",
+    "ledger": "The books: double entry, append-only.",
+    "test_clocks": "Time that moves when it is told to. Test mode only.",
+    "api_keys": "Made once, shown once, revoked for good.",
+    "gateway_accounts": "Where money is collected.",
+    "merchants": "Tenants. For whoever runs the service, with the admin key.",
+    "operations": "Alive, and ready.",
+}
+PROBLEMS: Final[Mapping[str, str]] = {
+    "400": "The request cannot be read.",
+    "401": "The key is missing or not valid.",
+    "402": "The payment was declined; `decline_code` says why.",
+    "403": "The key may not do this.",
+    "404": "There is no such object.",
+    "409": "It does not go in the present state, or the Idempotency-Key is being answered.",
+    "412": "It has changed since the version in `If-Match`.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON.",
+    "422": "The request makes no sense; `errors` lists what is wrong, each with its `param`.",
+    "429": "Asked too often; `Retry-After` says when to ask again.",
+    "500": "Something went wrong on our side.",
+    "503": "Not reachable at this moment; ask again.",
+}
+WRITE_HEADERS: Final = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "The same key with the same request is answered again, and done once.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "required": False,
+        "description": "The ETag that was seen: change only what is still so.",
+        "schema": {"type": "string", "maxLength": 64, "pattern": '^"[0-9]{1,18}"$'},
+    },
+}
+PAID: Final = "pay_invoice"
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of `app`, made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=TITLE,
+            version=VERSION,
+            description=DESCRIPTION,
+            routes=app.routes,
+            tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+            separate_input_output_schemas=False,
+            license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        )
+        _complete(app, made)
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _complete(app: FastAPI, made: dict[str, Any]) -> None:
+    components = made["components"]
+    schemas = components["schemas"]
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs")
+    schemas["Problem"] = problem
+    components["schemas"] = dict(sorted(schemas.items()))
+    components["parameters"] = WRITE_HEADERS
+    components["responses"] = {
+        f"Problem{status}": {
+            "description": text,
+            "headers": {"Request-Id": {"schema": {"type": "string"}}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, text in PROBLEMS.items()
+    }
+    components["securitySchemes"] = {
+        "SecretKey": {"type": "http", "scheme": "bearer", "description": "sk_test_… or sk_live_…"},
+        "SecretKeyBasic": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The secret key as user name, no password.",
+        },
+        "PublishableKey": {"type": "http", "scheme": "bearer", "description": "pk_test_… …"},
+        "AdminKey": {"type": "http", "scheme": "bearer", "description": "PERENNIAL_ADMIN_KEY"},
+    }
+    for route in app.routes:
+        if isinstance(route, Endpoint):
+            for method in route.methods or ():
+                _complete_operation(route, made["paths"][route.path_format][method.lower()])
+    for path in ("/livez", "/readyz"):
+        made["paths"][path]["get"]["security"] = []
+    made["paths"]["/readyz"]["get"]["responses"]["503"] = _problem_ref("503")
+
+
+def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
+    operation["security"] = _security(route.need.access)
+    for status in _statuses(route):
+        operation["responses"][status] = _problem_ref(status)
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+    names = []
+    if route.need.verb == "write":
+        names.append("IdempotencyKey")
+    if (route.methods or set()) & {"PATCH", "DELETE"}:
+        names.append("IfMatch")
+    if names:
+        refs = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+        operation["parameters"] = operation.get("parameters", []) + refs
+
+
+def _statuses(route: Endpoint) -> Iterator[str]:
+    yield from ("401", "403", "422", "429", "500", "503")
+    if "{" in route.path:
+        yield "404"
+    if route.need.verb == "write":
+        yield from ("400", "409", "413", "415")
+    if (route.methods or set()) & {"PATCH", "DELETE"}:
+        yield "412"
+    if route.operation_id == PAID:
+        yield "402"
+
+
+def _problem_ref(status: str) -> dict[str, str]:
+    return {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def _security(access: Access) -> list[dict[str, list[str]]]:
+    match access:
+        case Access.ADMIN:
+            return [{"AdminKey": []}]
+        case Access.PUBLISHABLE:
+            return [{"SecretKey": []}, {"SecretKeyBasic": []}, {"PublishableKey": []}]
+        case Access.SECRET:
+            return [{"SecretKey": []}, {"SecretKeyBasic": []}]

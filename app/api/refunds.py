@@ -1,0 +1,59 @@
+"""/v1/refunds: money going back, never more than came."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from app.api import common as c
+from app.api.common import Input, ListOf
+from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.objects import Refund
+from app.api.pages import Created
+from app.db.views import REFUND
+from app.domain.refund import Status
+from app.services import refunds
+from app.services.refunds import CreateRefund
+
+router = APIRouter(prefix="/v1/refunds", tags=["refunds"], route_class=Endpoint)
+
+
+class RefundCreate(Input):
+    payment_id: c.PaymentRef
+    amount: Annotated[
+        c.PositiveAmount | None, Field(description="Absent: all that is left of the payment.")
+    ] = None
+    reason: c.Description | None = None
+
+    def command(self) -> CreateRefund:
+        return CreateRefund(self.payment_id, self.amount, self.reason)
+
+
+class RefundList(ListOf[Refund]):
+    pass
+
+
+class RefundsQuery(Created):
+    payment_id: c.PaymentRef | None = None
+    invoice_id: c.InvoiceRef | None = None
+    status: Status | None = None
+
+
+@router.post("", operation_id="create_refund", status_code=201, response_model=Refund)
+async def create_refund(ask: Asked, body: RefundCreate) -> Response:
+    """Refund a payment, in whole or in part."""
+    made = await refunds.create(ask.rt, ask.caller, body.command())
+    return await ask.present(REFUND, made, 201)
+
+
+@router.get("", operation_id="list_refunds", response_model=RefundList)
+async def list_refunds(ask: Asked, query: Annotated[RefundsQuery, Query()]) -> Response:
+    """List refunds, the newest first."""
+    return await ask.page(REFUND, query)
+
+
+@router.get("/{refund_id}", operation_id="get_refund", response_model=Refund)
+async def get_refund(ask: Asked, refund_id: c.RefundRef, expand: ExpandQuery) -> Response:
+    """Get a refund."""
+    return await ask.one(REFUND, refund_id, expand)

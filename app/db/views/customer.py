@@ -1,0 +1,61 @@
+"""Customers, their payment methods and their balances, as callers see them."""
+
+from app.db.views.base import CREATED, View
+
+CUSTOMER = View(
+    object="customer",
+    prefix="cus",
+    table="customers",
+    columns="""
+        t.id, t.external_id, t.email, t.name, t.address, t.zone AS time_zone,
+        t.default_payment_method_id, t.test_clock_id, t.metadata,
+        (SELECT coalesce(
+            json_agg(json_build_object('currency', b.currency, 'amount', b.balance)
+                     ORDER BY b.currency),
+            '[]')
+         FROM customer_balances b
+         WHERE b.merchant_id = t.merchant_id AND b.customer_id = t.id) AS balances,
+        t.created_at, t.deleted_at, t.version
+    """,
+    filters={
+        **CREATED,
+        "email": "t.email = {}",
+        "external_id": "t.external_id = {}",
+        "test_clock_id": "t.test_clock_id = {}",
+    },
+    references={"default_payment_method": "payment_method", "test_clock": "test_clock"},
+    shown="t.deleted_at IS NULL",
+)
+
+PAYMENT_METHOD = View(
+    object="payment_method",
+    prefix="pm",
+    table="payment_methods",
+    columns="""
+        t.id, t.customer_id, t.gateway_account_id, t.type, t.brand, t.last_four,
+        t.expiry_month, t.expiry_year, t.metadata, t.created_at, t.detached_at, t.version
+    """,
+    filters={**CREATED, "customer_id": "t.customer_id = {}", "type": "t.type = {}"},
+    references={"customer": "customer", "gateway_account": "gateway_account"},
+    shown="t.detached_at IS NULL",
+)
+
+BALANCE_TRANSACTION = View(
+    object="balance_transaction",
+    prefix="bt",
+    table="balance_transactions",
+    columns="""
+        t.id, t.customer_id, t.currency, t.amount, t.ending_balance, t.type, t.invoice_id,
+        t.description, t.created_at
+    """,
+    filters={**CREATED, "customer_id": "t.customer_id = {}", "currency": "t.currency = {}"},
+    references={"customer": "customer", "invoice": "invoice"},
+)
+
+GATEWAY_ACCOUNT = View(
+    object="gateway_account",
+    prefix="gwa",
+    table="gateway_accounts",
+    columns="t.id, t.gateway, t.name, t.mode, t.is_default, t.created_at, t.disabled_at, t.version",
+    filters={**CREATED, "gateway": "t.gateway = {}"},
+)

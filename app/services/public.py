@@ -1,0 +1,196 @@
+"""The public form of a row or of an event's snapshot: prefixed identifiers, and what kind it is.
+
+Which fields there are is the view's affair; here identifiers become `cus_…`, stored documents are
+passed on as they are, and instants end in Z. Answers and webhooks both go through here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from app import ids
+from app.db import views
+from app.db.views import View
+from app.db.views.base import Fields
+from app.domain import decimals
+
+REFERENCES: Final[Mapping[str, str]] = {
+    "coupon_id": "cpn",
+    "credit_note_id": "cn",
+    "customer_id": "cus",
+    "default_payment_method_id": "pm",
+    "discount_id": "dis",
+    "event_id": "evt",
+    "gateway_account_id": "gwa",
+    "invoice_id": "inv",
+    "latest_invoice_id": "inv",
+    "line_id": "il",
+    "payment_id": "pay",
+    "payment_method_id": "pm",
+    "plan_id": "plan",
+    "price_id": "price",
+    "refund_id": "re",
+    "subscription_id": "sub",
+    "subscription_item_id": "si",
+    "tax_rate_id": "txr",
+    "test_clock_id": "clock",
+}
+SOURCES: Final[Mapping[str, str]] = {
+    "balance": "bt",
+    "invoice": "inv",
+    "invoice_void": "inv",
+    "invoice_write_off": "inv",
+    "payment": "pay",
+    "refund": "re",
+}
+DOCUMENTS: Final = ("address", "balances", "features", "metadata", "tiers")
+UUID_CHARS: Final = 36
+UTC_OFFSET: Final = "+00:00"
+PERCENT_PLACES: Final = 4
+"""Stored percentages count millionths: 125,000 is 12.5 %."""
+RENAMED: Final[Mapping[str, str]] = {"zone": "time_zone"}
+"""What decisions call otherwise than callers do."""
+
+
+def dump(value: object) -> bytes:
+    """JSON as every answer and webhook has it."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z)
+
+
+def shown(view: View, row: Fields) -> dict[str, Any]:
+    """`row`, of `view` or of a snapshot of the same noun, as callers see it."""
+    public: dict[str, Any] = {"id": _identifier(view.prefix, row["id"]), "object": view.object}
+    for key, value in row.items():
+        if key != "id":
+            convert = CONVERT.get(key)
+            public[key] = value if convert is None or value is None else convert(value)
+    for name, public_name in RENAMED.items():
+        if name in public:
+            public[public_name] = public.pop(name)
+    if view.children:
+        for key, prefix in view.children.items():
+            if key in public:
+                public[key] = _children(prefix, public[key])
+    complete = COMPLETE.get(view.object)
+    return public if complete is None else complete(public)
+
+
+def account(code: str) -> str:
+    """A ledger account's public name: gateway accounts lose their bare UUID."""
+    head, _, account_id = code.partition(":")
+    return f"{head}:{ids.show('gwa', UUID(account_id))}" if len(account_id) == UUID_CHARS else code
+
+
+def account_code(name: str) -> str:
+    """The stored code behind a ledger account's public name."""
+    head, _, account_id = name.partition(":")
+    try:
+        return f"{head}:{ids.parse('gwa', account_id)}"
+    except ids.InvalidId:
+        return name
+
+
+def _identifier(prefix: str, id: UUID | str) -> str:
+    return ids.show(prefix, id if isinstance(id, UUID) else UUID(id))
+
+
+def _reference(prefix: str) -> Callable[[Any], Any]:
+    return lambda given: _identifier(prefix, given)
+
+
+def _document(value: object) -> object:
+    """Stored JSON goes on as the text it is; that of a snapshot is parsed already."""
+    return orjson.Fragment(value) if isinstance(value, str) else value
+
+
+def _instant(value: object) -> object:
+    """PostgreSQL's JSON and stored snapshots write UTC as an offset."""
+    if isinstance(value, str) and value.endswith(UTC_OFFSET):
+        return value[: -len(UTC_OFFSET)] + "Z"
+    return value
+
+
+def _percent(ppm: int) -> str:
+    return decimals.show(ppm, PERCENT_PLACES)
+
+
+def _children(prefix: str, value: Any) -> list[dict[str, Any]]:
+    items = orjson.loads(value) if isinstance(value, str) else value
+    return [_child(prefix, item) for item in items]
+
+
+def _child(prefix: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    child: dict[str, Any] = {}
+    for key, value in item.items():
+        if key == "id":
+            child[key] = _identifier(prefix, value)
+        else:
+            convert = CONVERT.get(key)
+            child[key] = value if convert is None or value is None else convert(value)
+    return child
+
+
+def _event(public: dict[str, Any]) -> dict[str, Any]:
+    """An event's `data.object` is the noun as it was then; `previous` what its fields were."""
+    view = views.BY_OBJECT[public.pop("object_type")]
+    data, previous = public.pop("data"), public.pop("previous")
+    snapshot = orjson.loads(data) if isinstance(data, str) else data
+    public["object_id"] = _identifier(view.prefix, public["object_id"])
+    public["data"] = {
+        "object": shown(view, snapshot),
+        "previous_attributes": None if previous is None else _changed(previous),
+    }
+    return public
+
+
+def _changed(previous: Any) -> dict[str, Any]:
+    fields = orjson.loads(previous) if isinstance(previous, str) else previous
+    return _child("", {key: value for key, value in fields.items() if key != "id"})
+
+
+def _ledger_entry(public: dict[str, Any]) -> dict[str, Any]:
+    public["source_id"] = _identifier(SOURCES[public["source"]], public["source_id"])
+    public["debit"] = account(public["debit"])
+    public["credit"] = account(public["credit"])
+    return public
+
+
+CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **{field: _reference(prefix) for field, prefix in REFERENCES.items()},
+    **dict.fromkeys(DOCUMENTS, _document),
+    **dict.fromkeys(
+        (
+            "anchor",
+            "cancel_at",
+            "canceled_at",
+            "created_at",
+            "deleted_at",
+            "detached_at",
+            "due_at",
+            "ended_at",
+            "finalized_at",
+            "frozen_at",
+            "next_action_at",
+            "paid_at",
+            "parked_at",
+            "period_end",
+            "period_start",
+            "settled_at",
+            "start_at",
+            "succeeded_at",
+            "trial_end",
+            "voided_at",
+        ),
+        _instant,
+    ),
+    "percent_off": _percent,
+    "percentage": _percent,
+    "tax_rate_ids": lambda rates: [_identifier("txr", rate) for rate in rates],
+}
+COMPLETE: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "api_key": lambda key: key | {"secret": None},
+    "event": _event,
+    "ledger_entry": _ledger_entry,
+}

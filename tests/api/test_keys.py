@@ -1,0 +1,150 @@
+"""Merchants and keys: made, limited, ended, and shown only once."""
+
+import base64
+from datetime import timedelta
+
+import pytest
+
+from tests.api.conftest import ADMIN_KEY
+
+pytestmark = pytest.mark.anyio
+
+ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
+
+
+async def test_a_merchant_is_opened_with_its_first_key_and_a_simulator(client, rt) -> None:
+    made = await client.post("/v1/merchants", json={"name": "Shop"}, headers=ADMIN)
+    assert made.status_code == 201
+    secret = made.json()["secret_key"]
+    assert secret.startswith("sk_test_")
+    key = {"Authorization": f"Bearer {secret}"}
+    accounts = (await client.get("/v1/gateway_accounts", headers=key)).json()["data"]
+    assert [(a["gateway"], a["is_default"]) for a in accounts] == [("simulator", True)]
+    listed = (await client.get("/v1/merchants", headers=ADMIN)).json()["data"]
+    assert [(m["name"], m["secret_key"]) for m in listed] == [("Shop", None)]
+    live = {"name": "Real", "mode": "live"}
+    made = (await client.post("/v1/merchants", json=live, headers=ADMIN)).json()
+    key = {"Authorization": f"Bearer {made['secret_key']}"}
+    assert made["secret_key"].startswith("sk_live_")
+    assert (await client.get("/v1/gateway_accounts", headers=key)).json()["data"] == []
+
+
+async def test_a_merchant_is_opened_once_for_an_idempotency_key(client, rt) -> None:
+    headers = ADMIN | {"Idempotency-Key": "one"}
+    first = await client.post("/v1/merchants", json={"name": "Shop"}, headers=headers)
+    again = await client.post("/v1/merchants", json={"name": "Shop"}, headers=headers)
+    assert again.status_code == 201
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json() == first.json() | {"secret_key": None}
+    other = await client.post("/v1/merchants", json={"name": "Else"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_the_merchants_api_is_for_the_admin_key_alone(api) -> None:
+    await api.get("/v1/merchants", 401)
+    await api.post("/v1/merchants", {"name": "Mine"}, status=401)
+    wrong = {"Authorization": f"Bearer {ADMIN_KEY}x"}
+    assert (await api.client.get("/v1/merchants", headers=wrong)).status_code == 401
+    assert (await api.client.get("/v1/customers", headers=ADMIN)).status_code == 401
+
+
+async def test_a_key_also_works_as_the_user_of_basic_authentication(api) -> None:
+    basic = base64.b64encode(f"{api.key}:".encode()).decode()
+    answer = await api.client.get("/v1/customers", headers={"Authorization": f"Basic {basic}"})
+    assert answer.status_code == 200
+
+
+async def test_a_secret_is_shown_once_and_stored_nowhere(api, administrator) -> None:
+    made = (await api.post("/v1/api_keys", {"name": "CI"}, headers={"Idempotency-Key": "k"})).json()
+    again = await api.post("/v1/api_keys", {"name": "CI"}, headers={"Idempotency-Key": "k"})
+    assert again.json() == made | {"secret": None}
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (await api.get(f"/v1/api_keys/{made['id']}")).json()["secret"] is None
+    token = made["secret"].removeprefix("sk_test_")
+    for table in ("api_keys", "idempotency_keys", "events", "audit_log"):
+        found = await administrator.fetchval(
+            f"SELECT count(*) FROM {table} t WHERE strpos(t::text, $1) > 0"
+            f" OR strpos(t::text, encode($1::bytea, 'hex')) > 0",
+            token,
+        )
+        assert found == 0, table
+
+
+async def test_a_key_does_only_what_its_scopes_say(api) -> None:
+    made = (await api.post("/v1/api_keys", {"scopes": ["customers:read"]})).json()
+    reader = {"Authorization": f"Bearer {made['secret']}"}
+    assert (await api.client.get("/v1/customers", headers=reader)).status_code == 200
+    refused = await api.client.post("/v1/customers", json={}, headers=reader)
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+    assert (await api.client.get("/v1/plans", headers=reader)).status_code == 403
+    writer = (await api.post("/v1/api_keys", {"scopes": ["customers:write"]})).json()["secret"]
+    headers = {"Authorization": f"Bearer {writer}"}
+    assert (await api.client.get("/v1/customers", headers=headers)).status_code == 200
+
+
+async def test_a_key_cannot_make_a_stronger_one(api) -> None:
+    scopes = ["api_keys:write", "customers:read"]
+    weak = (await api.post("/v1/api_keys", {"scopes": scopes})).json()["secret"]
+    headers = {"Authorization": f"Bearer {weak}"}
+    for stronger in ([], ["write"], ["read"], ["customers:write"]):
+        refused = await api.client.post("/v1/api_keys", json={"scopes": stronger}, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (422, "scope_exceeded"), stronger
+    same = await api.client.post(
+        "/v1/api_keys", json={"scopes": ["customers:read"]}, headers=headers
+    )
+    assert same.status_code == 201
+
+
+async def test_a_publishable_key_reads_the_price_page_and_no_more(api) -> None:
+    made = (await api.post("/v1/api_keys", {"kind": "publishable"})).json()
+    assert made["secret"].startswith("pk_test_")
+    headers = {"Authorization": f"Bearer {made['secret']}"}
+    for path in ("/v1/plans", "/v1/prices"):
+        assert (await api.client.get(path, headers=headers)).status_code == 200
+    for method, path in (("GET", "/v1/customers"), ("POST", "/v1/plans"), ("GET", "/v1/events")):
+        refused = await api.client.request(method, path, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "secret_key_required")
+
+
+async def test_a_revoked_key_stops_at_once_in_the_process_that_revoked_it(api) -> None:
+    made = (await api.post("/v1/api_keys", {})).json()
+    headers = {"Authorization": f"Bearer {made['secret']}"}
+    assert (await api.client.get("/v1/customers", headers=headers)).status_code == 200
+    gone = (await api.post(f"/v1/api_keys/{made['id']}/revoke", status=200)).json()
+    assert gone["revoked_at"] is not None
+    assert (await api.client.get("/v1/customers", headers=headers)).status_code == 401
+
+
+async def test_a_key_ends_when_it_says_also_while_it_is_remembered(api, rt) -> None:
+    end = (rt.clock.now() + timedelta(minutes=5)).isoformat()
+    made = (await api.post("/v1/api_keys", {"expires_at": end})).json()
+    headers = {"Authorization": f"Bearer {made['secret']}"}
+    assert (await api.client.get("/v1/customers", headers=headers)).status_code == 200
+    rt.clock.advance(timedelta(minutes=5))
+    assert (await api.client.get("/v1/customers", headers=headers)).status_code == 401
+    refused = await api.post("/v1/api_keys", {"expires_at": end}, status=422)
+    assert refused.json()["param"] == "expires_at"
+
+
+async def test_use_is_noted_at_most_once_a_minute(api, rt, app, administrator) -> None:
+    used = "SELECT last_used_at FROM api_keys"
+    await api.get("/v1/customers")
+    first = await administrator.fetchval(used)
+    for seconds, noted in ((30, first), (31, first + timedelta(seconds=61))):
+        rt.clock.advance(timedelta(seconds=seconds))
+        app.state.keys = type(app.state.keys)()  # another process, that remembers nothing
+        await api.get("/v1/customers")
+        assert await administrator.fetchval(used) == noted
+
+
+async def test_making_and_revoking_keys_is_audited(api, administrator) -> None:
+    made = (await api.post("/v1/api_keys", {})).json()
+    await api.post(f"/v1/api_keys/{made['id']}/revoke", status=200)
+    deeds = await administrator.fetch("SELECT action, actor FROM audit_log ORDER BY id")
+    assert [deed["action"] for deed in deeds] == [
+        "api_key.created",
+        "merchant.created",
+        "api_key.created",
+        "api_key.revoked",
+    ]
+    assert deeds[-1]["actor"].startswith("key_")
