@@ -187,8 +187,13 @@ class World:
         to: datetime | None = None,
         expect: Sequence[str] = (),
     ) -> None:
-        """Move time, let everything that falls due happen once, and check what it told."""
-        moved = Interval(Unit.MONTH).after(self.clock.at, months) if months else self.clock.at
+        """Move time, let everything that falls due happen once, and check what it told.
+
+        Months are counted from the start of the story: from 31 January to 28 February to 31 March.
+        """
+        month, moved = Interval(Unit.MONTH), self.clock.at
+        if months:
+            moved = month.after(START, month.index(START, self.clock.at) + months)
         self.clock.set(to or moved + timedelta(days=days, hours=hours, minutes=minutes))
         await self.tick()
         await self.expect(*expect)
