@@ -15,11 +15,15 @@ from app.domain import discount as discounting
 from app.domain import tax as taxing
 from app.domain.calendar import Period
 from app.domain.discount import Discount
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
 from app.domain.ledger import Account, Entry, Source
 from app.domain.tax import TaxPart, TaxRate
+
+
+AMOUNT_MAX: Final = 10**15
+"""In minor units: beyond every real invoice, and thousands of them add up within 64 bits."""
 
 
 class Status(StrEnum):
@@ -223,6 +227,7 @@ def bill(  # noqa: PLR0913  the six inputs of every invoice, and where ids come 
 
     Subtotal is the sum of the lines; discounts never exceed it; taxes are reckoned on what is
     left; credit pays of the total what it can (it is a payment: it never lowers the tax base).
+    Raises InvalidRequest beyond AMOUNT_MAX.
     """
     assert charges, "an invoice has at least one line"
     lines = _lines(order, charges, discounts, rates, new_id)
@@ -231,6 +236,8 @@ def bill(  # noqa: PLR0913  the six inputs of every invoice, and where ids come 
     tax_total = sum(line.tax_amount for line in lines)
     tax_added = sum(t.amount for line in lines for t in line.taxes if not t.rate.inclusive)
     total = subtotal - discount_total + tax_added
+    if max(subtotal, total) > AMOUNT_MAX:
+        raise InvalidRequest("This adds up to more than can be billed.", code="amount_too_large")
     applied = min(balance, total)
     due = total - applied
     settled = due == 0
