@@ -5,7 +5,7 @@ Commands import what they need when they run, so that `--help` answers at once.
 
 import typer
 
-from app.cli import audit, clock, db, dev, serve, servers
+from app.cli import audit, clock, db, dev, import_, keys, openapi, serve, servers
 
 app = typer.Typer(
     name="perennial",
@@ -19,5 +19,8 @@ app.callback()(servers.use_what_runs_here)
 app.add_typer(dev.commands)
 app.add_typer(serve.commands)
 app.add_typer(db.commands)
+app.add_typer(import_.commands)
 app.add_typer(audit.commands)
 app.add_typer(clock.commands)
+app.add_typer(keys.commands)
+app.add_typer(openapi.commands)
