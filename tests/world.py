@@ -4,6 +4,8 @@ A story acts through services, moves time with `advance`, and names every event 
 an event it did not name fails it. What was charged is judged by the simulator's own ledger.
 """
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -52,6 +54,7 @@ RENEWED: Final = ("subscription.renewed", "invoice.finalized", "payment.succeede
 PAID: Final = ("payment.succeeded", "invoice.paid")
 DECLINED: Final = ("payment.failed", "invoice.payment_failed")
 
+SETTLE_SECONDS_MAX: Final = 5
 LEDGER_READ_TO: dict[str, int] = {}
 """How far each simulator's ledger has been read: a world looks at what came after it only."""
 
@@ -119,8 +122,12 @@ class World:
         return row["id"]
 
     async def attach(self, customer: UUID, token: str, *, default: bool = True) -> UUID:
+        """Another method of a customer; with a suffix the token behaves like its stem."""
+        self.codes.append(token)
         cmd = payment_methods.AttachPaymentMethod(
-            customer_id=customer, gateway_reference=token, make_default=default
+            customer_id=customer,
+            gateway_reference=f"{token}_{len(self.codes)}",
+            make_default=default,
         )
         return (await payment_methods.attach(self.rt, self.caller, cmd))["id"]
 
@@ -272,9 +279,19 @@ class World:
         return [row["amount"] for row in self._moved() if row["kind"] == "refund"]
 
     def _moved(self) -> list[dict[str, Any]]:
+        return [row for row in self._entries() if row["status"] == "succeeded"]
+
+    def _entries(self) -> list[dict[str, Any]]:
         assert self.simulator is not None
-        rows = ledger_since(self.simulator, LEDGER_READ_TO[self.simulator.url])
-        return [row for row in rows if row["status"] == "succeeded"]
+        return ledger_since(self.simulator, LEDGER_READ_TO[self.simulator.url])
+
+    async def gateway_settles(self) -> None:
+        """Wait until nothing is pending at the gateway any more, by its own clock."""
+        assert self.simulator is not None
+        deadline = time.monotonic() + SETTLE_SECONDS_MAX
+        while any(row["status"] == "pending" for row in self._entries()):
+            assert time.monotonic() < deadline, "the gateway does not settle"
+            await asyncio.sleep(0.02)
 
     async def assert_clean(self, *, but: Collection[str] = ()) -> None:
         """The books hold every promise that the audit knows, and the gateway's own agree."""
