@@ -12,9 +12,12 @@ SECRET_KEYS: Final = frozenset(
 )
 # 13 to 19 digits, also in groups, that pass for a card number: ISO/IEC 7812 lengths.
 CARD_LIKE: Final = re.compile(r"(?<![\w.])(?:\d[ -]?){12,18}\d(?![\w.])")
-TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # they would show secrets
-)
+TRACEBACKS: Final = {
+    "json": structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # they would show secrets
+    ),
+    "console": structlog.processors.format_exc_info,
+}
 API_KEY_LIKE: Final = re.compile(r"\b([sp]k_(?:test|live)_)\w+")
 
 
@@ -65,7 +68,7 @@ def configure(level: str = "info", form: str = "json") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            TRACEBACKS,
+            TRACEBACKS[form],
             _redactor,
             renderer,
         ],
