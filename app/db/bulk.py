@@ -5,7 +5,7 @@ Within a third of COPY's speed and, unlike COPY, allowed under row-level securit
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 from app.db.base import Tx
 from app.domain.errors import Stale
 
+Row: TypeAlias = tuple[Any, ...]
 KEY: Final = ("merchant_id", "id")
 
 
@@ -49,7 +50,7 @@ async def insert(
     tx: Tx,
     table: Table,
     columns: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
+    rows: Sequence[Row],
     on_conflict: str = "",
 ) -> int:
     """Insert `rows`, tuples in the order of `columns`; the number inserted."""
@@ -58,9 +59,7 @@ async def insert(
     return await tx.run(_insert(table, columns, on_conflict), *map(list, zip(*rows, strict=True)))
 
 
-async def update(
-    tx: Tx, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
+async def update(tx: Tx, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Update rows by key, each from the version before its own. Raises Stale on any other.
 
     `columns` contains `merchant_id`, `id` and `version`.

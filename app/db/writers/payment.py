@@ -1,0 +1,147 @@
+"""Payments, and each attempt at them, as rows."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.db import bulk, tables
+from app.db.base import Tx
+from app.domain.payment import Attempt, Payment
+
+PAYMENT_CHANGES: Final = (
+    "merchant_id",
+    "id",
+    "payment_method_id",
+    "status",
+    "amount_captured",
+    "amount_refunded",
+    "amount_refund_reserved",
+    "attempt_count",
+    "failure_code",
+    "failure_category",
+    "action_url",
+    "due_at",
+    "succeeded_at",
+    "version",
+)
+PAYMENT_COLUMNS: Final = (
+    *PAYMENT_CHANGES,
+    "invoice_id",
+    "customer_id",
+    "currency",
+    "amount",
+    "test_clock_id",
+    "created_at",
+)
+
+
+def _payment_change(p: Payment) -> bulk.Row:
+    return (
+        p.merchant_id,
+        p.id,
+        p.payment_method_id,
+        p.status,
+        p.amount_captured,
+        p.amount_refunded,
+        p.amount_refund_reserved,
+        p.attempt_count,
+        p.failure_code,
+        p.failure_category,
+        p.action_url,
+        p.due_at,
+        p.succeeded_at,
+        p.version,
+    )
+
+
+async def write(tx: Tx, payments: Sequence[Payment]) -> None:
+    """Insert what is new, update what has changed. Raises Stale."""
+    changed = [_payment_change(p) for p in payments if p.version > 1]
+    await bulk.update(tx, tables.payments, PAYMENT_CHANGES, changed)
+    fresh = [
+        (
+            *_payment_change(p),
+            p.invoice_id,
+            p.customer_id,
+            p.currency,
+            p.amount,
+            p.test_clock_id,
+            p.created_at,
+        )
+        for p in payments
+        if p.version == 1
+    ]
+    await bulk.insert(tx, tables.payments, PAYMENT_COLUMNS, fresh)
+
+
+ATTEMPT_CHANGES: Final = (
+    "merchant_id",
+    "id",
+    "status",
+    "gateway_reference",
+    "network_transaction_id",
+    "fee",
+    "failure_code",
+    "failure_category",
+    "gateway_code",
+    "detail",
+    "look_ups",
+    "look_up_at",
+    "settled_at",
+    "version",
+)
+ATTEMPT_COLUMNS: Final = (
+    *ATTEMPT_CHANGES,
+    "payment_id",
+    "invoice_id",
+    "gateway_account_id",
+    "payment_method_id",
+    "ordinal",
+    "currency",
+    "amount",
+    "idempotency_key",
+    "reference",
+    "created_at",
+)
+
+
+def _attempt_change(a: Attempt) -> bulk.Row:
+    return (
+        a.merchant_id,
+        a.id,
+        a.status,
+        a.gateway_reference,
+        a.network_transaction_id,
+        a.fee,
+        a.failure_code,
+        a.failure_category,
+        a.gateway_code,
+        a.detail,
+        a.look_ups,
+        a.look_up_at,
+        a.settled_at,
+        a.version,
+    )
+
+
+async def write_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+    """Insert what is new, update what has changed. Raises Stale, Conflict."""
+    changed = [_attempt_change(a) for a in attempts if a.version > 1]
+    await bulk.update(tx, tables.payment_attempts, ATTEMPT_CHANGES, changed)
+    fresh = [
+        (
+            *_attempt_change(a),
+            a.payment_id,
+            a.invoice_id,
+            a.gateway_account_id,
+            a.payment_method_id,
+            a.ordinal,
+            a.currency,
+            a.amount,
+            a.idempotency_key,
+            a.reference,
+            a.created_at,
+        )
+        for a in attempts
+        if a.version == 1
+    ]
+    await bulk.insert(tx, tables.payment_attempts, ATTEMPT_COLUMNS, fresh)
