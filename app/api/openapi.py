@@ -65,7 +65,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "500": "Something went wrong on our side.",
     "503": "Not reachable at this moment; ask again.",
 }
-WRITE_HEADERS: Final = {
+HEADERS: Final = {
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
@@ -80,8 +80,32 @@ WRITE_HEADERS: Final = {
         "description": "The ETag that was seen: change only what is still so.",
         "schema": {"type": "string", "maxLength": 64, "pattern": '^"[0-9]{1,18}"$'},
     },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "required": False,
+        "description": "The ETag that was seen: 304 while it is still so.",
+        "schema": {"type": "string", "maxLength": 64, "pattern": '^"[0-9]{1,18}"$'},
+    },
 }
 PAID: Final = "pay_invoice"
+SCHEMAS: Final = "#/components/schemas/"
+RENAMED: Final[Mapping[str, str]] = {
+    "Collection": "CollectionMethod",
+    "Duration": "CouponDuration",
+    "Fault": "ProblemFault",
+    "Line": "InvoiceLineSummary",
+    "Source": "LedgerSource",
+    "Timing": "BillingTiming",
+    "Type": "EventType",
+    "Unit": "IntervalUnit",
+    "Usage": "UsageType",
+    "app__domain__invoice__Status": "InvoiceStatus",
+    "app__domain__payment__Status": "PaymentStatus",
+    "app__domain__refund__Status": "RefundStatus",
+    "app__domain__subscription__Status": "SubscriptionStatus",
+}
+"""What our modules name short, because they say the rest themselves."""
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -97,8 +121,34 @@ def document(app: FastAPI) -> dict[str, Any]:
             license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         )
         _complete(app, made)
-        app.openapi_schema = made
+        app.openapi_schema = tidy(made)
     return app.openapi_schema
+
+
+def tidy(node: Any) -> Any:
+    """The same description in the words a generated client should have.
+
+    Names without our module paths, whole numbers as such, no titles that only repeat a name, and
+    no null where an address cannot say it.
+    """
+    match node:
+        case dict():
+            if node.get("in") in {"query", "path"} and "anyOf" in node.get("schema", {}):
+                node["schema"] |= node["schema"].pop("anyOf")[0]
+            properties = node.get("properties", {})
+            for field in (node.get("schema"), *(properties.values() if properties else ())):
+                if isinstance(field, dict):
+                    field.pop("title", None)
+            return {RENAMED.get(key, key): tidy(value) for key, value in node.items()}
+        case list():
+            return [tidy(item) for item in node]
+        case float() if node.is_integer():
+            return int(node)
+        case str() if node.startswith(SCHEMAS):
+            name = node.removeprefix(SCHEMAS)
+            return SCHEMAS + RENAMED.get(name, name)
+        case _:
+            return node
 
 
 def _complete(app: FastAPI, made: dict[str, Any]) -> None:
@@ -110,7 +160,7 @@ def _complete(app: FastAPI, made: dict[str, Any]) -> None:
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem
     components["schemas"] = dict(sorted(schemas.items()))
-    components["parameters"] = WRITE_HEADERS
+    components["parameters"] = HEADERS
     components["responses"] = {
         f"Problem{status}": {
             "description": text,
@@ -148,9 +198,16 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
         names.append("IdempotencyKey")
     if (route.methods or set()) & {"PATCH", "DELETE"}:
         names.append("IfMatch")
+    if _reads_one(route):
+        names.append("IfNoneMatch")
+        operation["responses"]["304"] = {"description": "Unchanged since the ETag that was sent."}
     if names:
         refs = [{"$ref": f"#/components/parameters/{name}"} for name in names]
         operation["parameters"] = operation.get("parameters", []) + refs
+
+
+def _reads_one(route: Endpoint) -> bool:
+    return route.methods == {"GET"} and route.path.endswith("}")
 
 
 def _statuses(route: Endpoint) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """An API on this worker's own database, and callers with keys to it."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from app.runtime import Runtime, open_runtime
 from app.services import merchants
 from app.services.merchants import CreateMerchant
 from app.settings import Settings
+from tests.simulator import SimulatorProcess, start_simulator
 
 ADMIN_KEY = "admin-key-of-the-tests"
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -48,6 +50,13 @@ class Api:
     async def new(self, noun: str, **body) -> dict:
         """A new object of `noun`, with whatever it needs made first."""
         return (await self.post(f"/v1/{noun}", body)).json()
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """One simulator process a worker."""
+    with start_simulator(Path(tmp_path_factory.mktemp("simulator"))) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +110,74 @@ async def api(rt: Runtime, client: httpx.AsyncClient) -> Api:
 async def other(rt: Runtime, client: httpx.AsyncClient) -> Api:
     """Another merchant's caller."""
     return await open_merchant(rt, client, "Second")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A merchant that has one of everything."""
+
+    api: Api
+    ids: dict[str, str]
+
+    def __getitem__(self, noun: str) -> str:
+        return self.ids[noun]
+
+
+async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
+    """Sell something, so that there is one of everything."""
+    await administrator.execute(
+        "UPDATE gateway_accounts SET settings = json_build_object('base_url', $1::text)",
+        simulator.url,
+    )
+    clock = await api.new("test_clocks", frozen_at="2031-01-01T00:00:00Z")
+    plan = await api.new("plans", code="pro", name="Pro")
+    monthly = {"plan_id": plan["id"], "currency": "EUR", "interval": "month"}
+    price = await api.new("prices", **monthly, unit_amount=1000)
+    coupon = await api.new("coupons", code="HI", name="Hi", percent_off="10")
+    tax_rate = await api.new("tax_rates", display_name="VAT", percentage="19", country="DE")
+    customer = await api.new("customers", name="Ada")
+    card = await api.new(
+        "payment_methods",
+        customer_id=customer["id"],
+        gateway_reference="pm_sim_ok",
+        make_default=True,
+    )
+    moves = f"customers/{customer['id']}/balance_transactions"
+    await api.new(moves, amount=100, currency="EUR")
+    subscription = await api.new(
+        "subscriptions",
+        customer_id=customer["id"],
+        items=[{"price_id": price["id"], "quantity": 2}],
+        coupon_ids=[coupon["id"]],
+        tax_rate_ids=[tax_rate["id"]],
+    )
+    payment = (await api.get("/v1/payments")).json()["data"][0]
+    refund = await api.new("refunds", payment_id=payment["id"], amount=1)
+    key = await api.new("api_keys")
+    account = (await api.get("/v1/gateway_accounts")).json()["data"][0]
+    event = (await api.get("/v1/events")).json()["data"][0]
+    return Shop(
+        api,
+        {
+            "api_key": key["id"],
+            "coupon": coupon["id"],
+            "customer": customer["id"],
+            "event": event["id"],
+            "gateway_account": account["id"],
+            "invoice": subscription["latest_invoice_id"],
+            "payment": payment["id"],
+            "payment_method": card["id"],
+            "plan": plan["id"],
+            "price": price["id"],
+            "refund": refund["id"],
+            "subscription": subscription["id"],
+            "tax_rate": tax_rate["id"],
+            "test_clock": clock["id"],
+        },
+    )
+
+
+@pytest.fixture
+async def shop(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
+    simulator.clear_faults()
+    return await stock(api, administrator, simulator)

@@ -1,0 +1,143 @@
+"""The OpenAPI document: complete, in the words of the API, committed, and true of real answers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from app.api.endpoint import Endpoint
+from app.cli.openapi import DOCUMENT, render
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def document() -> dict:
+    return json.loads(render())
+
+
+def nodes(node, path: str = "") -> Iterator[tuple[str, dict]]:
+    if isinstance(node, dict):
+        yield path, node
+        for key, value in node.items():
+            yield from nodes(value, f"{path}/{key}")
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from nodes(value, f"{path}/{place}")
+
+
+def operations(document: dict) -> Iterator[tuple[str, str, dict]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_the_committed_document_is_what_the_code_says() -> None:
+    assert DOCUMENT.read_text() == render(), "run: perennial openapi export"
+
+
+def test_the_check_fails_on_a_document_that_is_out_of_date(tmp_path) -> None:
+    stale = tmp_path / "openapi.json"
+    command = [sys.executable, "-m", "app.cli", "openapi", "export", "--to", str(stale)]
+    stale.write_text("{}")
+    assert subprocess.run([*command, "--check"], cwd=ROOT, capture_output=True).returncode == 1
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+    assert subprocess.run([*command, "--check"], cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_money_is_never_a_number(document) -> None:
+    assert [path for path, node in nodes(document) if node.get("type") == "number"] == []
+
+
+def test_no_field_is_sometimes_a_text_and_sometimes_an_object(document) -> None:
+    mixed = []
+    for path, node in nodes(document):
+        kinds = {
+            "object" if "$ref" in choice else choice.get("type") for choice in node.get("anyOf", [])
+        }
+        if {"string", "object"} <= kinds:
+            mixed.append(path)
+    assert mixed == []
+
+
+def test_operations_are_named_for_what_they_do(document) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(names)) == len(names)
+    verbs = "create get list update delete cancel keep unpark pay void mark advance attach detach"
+    for name in names:
+        assert name.split("_")[0] in {*verbs.split(), "revoke"}, name
+
+
+def test_every_operation_documents_its_problems_tags_and_keys(document) -> None:
+    for method, path, operation in operations(document):
+        assert operation["tags"], path
+        assert operation["description"], path
+        assert "security" in operation, path
+        if not path.startswith("/v1/"):
+            continue
+        expected = {"401", "403", "422", "500", "503"}
+        expected |= {"404"} if "{" in path else set()
+        expected |= {"400", "409", "413", "415"} if method != "get" else set()
+        assert expected <= set(operation["responses"]), path
+        for status in expected:
+            reference = operation["responses"][status]
+            assert reference == {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def test_every_route_is_documented(app, document) -> None:
+    documented = {(method.upper(), path) for method, path, _ in operations(document)}
+    for route in app.routes:
+        if isinstance(route, Endpoint):
+            (method,) = route.methods
+            assert (method, route.path) in documented
+
+
+async def test_every_noun_answers_as_its_schema_says(shop, document) -> None:
+    """Closed schemas: a field that is not documented fails as well as one that is missing."""
+    closed = json.loads(json.dumps(document["components"]))
+    for schema in closed["schemas"].values():
+        if schema.get("type") == "object" and "properties" in schema:
+            schema["additionalProperties"] = False
+    checked = set()
+    for path, methods in document["paths"].items():
+        if "get" not in methods or not path.startswith("/v1/") or "merchants" in path:
+            continue
+        address = path
+        for noun, id in shop.ids.items():
+            address = address.replace(f"{{{noun}_id}}", id)
+        answer = (await shop.api.get(address)).json()
+        reference = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        schema = reference | {"components": closed}
+        jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(answer)
+        checked.add(path)
+    assert len(checked) >= 30
+
+
+async def test_everything_expands_to_what_its_schema_says(shop, document) -> None:
+    from app.db import views
+
+    for view in views.ALL:
+        if not view.references or view.object == "invoice_line":
+            continue
+        name = "".join(word.title() for word in view.object.split("_"))
+        properties = document["components"]["schemas"][name]["properties"]
+        expandable = {n for n, field in properties.items() if field.get("x-expandable")}
+        assert expandable == set(view.references), view.object
+
+
+async def test_the_reference_page_needs_nobody_else(client, rt) -> None:
+    page = await client.get("/docs")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert "https://" not in page.text
+    assert "unsafe-eval" not in policy
+    script = await client.get("/docs/reference.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert len(script.content) > 1_000_000
+    assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.1")

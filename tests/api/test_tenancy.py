@@ -1,0 +1,204 @@
+"""Tenancy: every route, walked with another merchant's key and with our identifiers.
+
+A route that is added without a line here fails the walk.
+"""
+
+import re
+
+import pytest
+
+from app.api.auth import Access
+from app.api.endpoint import Endpoint
+from app.ids import new_id, show
+from tests.api.conftest import Shop, stock
+
+pytestmark = pytest.mark.anyio
+
+# Bodies that name our objects, by operation. None: there is nothing of ours to name.
+BODIES = {
+    "create_customer": [{"test_clock_id": "test_clock"}],
+    "update_customer": [{"default_payment_method_id": "payment_method"}, {"name": "Mine"}],
+    "create_balance_transaction": [{"amount": 5, "currency": "EUR"}],
+    "attach_payment_method": [
+        {"customer_id": "customer", "gateway_reference": "pm_sim_ok"},
+        {
+            "customer_id": "own:customer",
+            "gateway_reference": "pm_sim_ok_2",
+            "gateway_account_id": "gateway_account",
+        },
+    ],
+    "update_payment_method": [{"expiry_year": 2040}],
+    "create_plan": None,
+    "update_plan": [{"name": "Mine"}],
+    "create_price": [{"plan_id": "plan", "currency": "EUR", "interval": "month", "unit_amount": 1}],
+    "update_price": [{"active": False}],
+    "create_coupon": None,
+    "update_coupon": [{"active": False}],
+    "create_tax_rate": None,
+    "update_tax_rate": [{"active": False}],
+    "create_subscription": [
+        {"customer_id": "customer", "items": [{"price_id": "own:price"}]},
+        {"customer_id": "own:customer", "items": [{"price_id": "price"}]},
+        {
+            "customer_id": "own:customer",
+            "items": [{"price_id": "own:price"}],
+            "payment_method_id": "payment_method",
+        },
+        {
+            "customer_id": "own:customer",
+            "items": [{"price_id": "own:price"}],
+            "coupon_ids": ["coupon"],
+        },
+        {
+            "customer_id": "own:customer",
+            "items": [{"price_id": "own:price"}],
+            "tax_rate_ids": ["tax_rate"],
+        },
+    ],
+    "update_subscription": [
+        {"metadata": {"a": "b"}},
+        {"payment_method_id": "payment_method"},
+    ],
+    "cancel_subscription": [{"when": "now"}],
+    "keep_subscription": [{}],
+    "unpark_subscription": [{}],
+    "pay_invoice": [{}, {"paid_outside": True}],
+    "void_invoice": [{}],
+    "mark_invoice_uncollectible": [{}],
+    "create_refund": [{"payment_id": "payment"}],
+    "create_test_clock": None,
+    "advance_test_clock": [{"frozen_at": "2032-01-01T00:00:00Z"}],
+    "create_api_key": None,
+    "revoke_api_key": [{}],
+    "detach_payment_method": [{}],
+    "delete_customer": [{}],
+}
+OWN_BODIES = {  # our object in a body on an object of their own
+    "update_customer": ("customer", {"default_payment_method_id": "payment_method"}),
+    "update_subscription": ("subscription", {"payment_method_id": "payment_method"}),
+}
+FILTERS = {
+    "customer_id": "customer",
+    "test_clock_id": "test_clock",
+    "plan_id": "plan",
+    "price_id": "price",
+    "subscription_id": "subscription",
+    "invoice_id": "invoice",
+    "payment_id": "payment",
+}
+
+
+def endpoints(app) -> list[Endpoint]:
+    found = [route for route in app.routes if isinstance(route, Endpoint)]
+    return [route for route in found if route.need.access is not Access.ADMIN]
+
+
+def named(shop: Shop, other: Shop, value):
+    """`value` with our identifiers where it names nouns, and theirs after `own:`."""
+    match value:
+        case dict():
+            return {key: named(shop, other, item) for key, item in value.items()}
+        case list():
+            return [named(shop, other, item) for item in value]
+        case str() if value.startswith("own:"):
+            return other[value.removeprefix("own:")]
+        case str() if value in shop.ids:
+            return shop[value]
+        case _:
+            return value
+
+
+async def books(administrator, merchant: str) -> dict[str, list]:
+    """Every row of a merchant, but for when its keys were used."""
+    tables = await administrator.fetch(
+        "SELECT table_name AS name FROM information_schema.columns"
+        " WHERE column_name = 'merchant_id' AND table_schema = 'public'"
+        " AND table_name <> 'api_keys'"
+    )
+    return {
+        table["name"]: await administrator.fetch(
+            f"SELECT t::text FROM {table['name']} t WHERE merchant_id = $1::text::uuid ORDER BY 1",
+            merchant,
+        )
+        for table in tables
+    }
+
+
+@pytest.fixture
+async def theirs(other, administrator, simulator) -> Shop:
+    return await stock(other, administrator, simulator)
+
+
+def address(route: Endpoint, shop: Shop) -> str:
+    return re.sub(r"\{(\w+)_id\}", lambda match: shop[match[1]], route.path)
+
+
+async def test_no_route_reads_or_writes_another_merchants_rows(
+    app, shop, theirs, administrator
+) -> None:
+    before = await books(administrator, shop.api.merchant)
+    for route in endpoints(app):
+        (method,) = route.methods
+        on_ours = "{" in route.path and not route.path.endswith("/balance_transactions")
+        bodies = [None] if method == "GET" else BODIES[route.operation_id] or []
+        for body in bodies:
+            answer = await theirs.api.client.request(
+                method,
+                address(route, shop),
+                json=None if body is None else named(shop, theirs, body),
+                headers={"Authorization": f"Bearer {theirs.api.key}"},
+            )
+            where = f"{route.operation_id} {body}: {answer.status_code} {answer.text[:300]}"
+            if method != "GET":
+                assert answer.status_code in {404, 422}, where
+            elif on_ours and not route.path.endswith("/lines"):
+                assert answer.status_code == 404, where
+            else:
+                assert answer.status_code == 200, where
+            leaked = [noun for noun, id in shop.ids.items() if id in answer.text]
+            assert not leaked, where
+    assert await books(administrator, shop.api.merchant) == before
+
+
+async def test_our_objects_cannot_be_put_into_theirs(app, shop, theirs, administrator) -> None:
+    by_operation = {route.operation_id: route for route in endpoints(app)}
+    for operation, (noun, body) in OWN_BODIES.items():
+        assert noun
+        path = address(by_operation[operation], theirs)
+        answer = await theirs.api.patch(path, named(shop, theirs, body), status=422)
+        assert answer.json()["param"] == next(iter(body))
+
+
+async def test_filters_by_our_identifiers_find_nothing_of_theirs_or_ours(app, shop, theirs) -> None:
+    for route in endpoints(app):
+        names = [n for f in route.dependant.query_params for n in _names(f)]
+        for name in set(names) & set(FILTERS):
+            if "{" in route.path:
+                continue
+            found = await theirs.api.get(route.path, params={name: shop[FILTERS[name]]})
+            assert found.json()["data"] == [], (route.operation_id, name)
+    after = await theirs.api.get("/v1/events", params={"after": shop["event"]})
+    assert shop["customer"] not in after.text
+
+
+def _names(field) -> list[str]:
+    kind = field.field_info.annotation
+    return list(getattr(kind, "model_fields", {field.alias: None}))
+
+
+async def test_an_unknown_identifier_and_another_merchants_get_the_same_answer(
+    app, shop, theirs
+) -> None:
+    for noun, prefix in {"customer": "cus", "subscription": "sub", "invoice": "inv"}.items():
+        foreign = await theirs.api.get(f"/v1/{noun}s/{shop[noun]}", 404)
+        unknown = await theirs.api.get(f"/v1/{noun}s/{show(prefix, new_id())}", 404)
+        a, b = foreign.json(), unknown.json()
+        assert a | {"request_id": ""} == b | {"request_id": ""}
+
+
+async def test_every_read_without_a_merchant_fails_in_the_database(rt, shop) -> None:
+    """Row-level security is the net under every query: unset means an error, never all rows."""
+    async with rt.db.begin_system() as tx:
+        await tx.run("SET LOCAL ROLE perennial_app")
+        with pytest.raises(Exception, match=r"app\.merchant_id|uuid"):
+            await tx.fetch("SELECT id FROM customers")
