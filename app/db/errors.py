@@ -35,11 +35,6 @@ DUPLICATES: Final = {
         "This period of the subscription already has an invoice.",
         None,
     ),
-    "uq_payment_methods_gateway_reference": (
-        "payment_method_attached",
-        "This payment method is attached already.",
-        "gateway_reference",
-    ),
     "uq_payment_attempts_in_flight": (
         "payment_in_flight",
         "A payment of this invoice is in flight or its outcome is not known yet.",
