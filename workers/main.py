@@ -42,7 +42,7 @@ async def shut_down(context: dict[str, Any]) -> None:
 
 
 def _as_arq_knows_it(job: Job) -> WorkerCoroutine:
-    """arq's protocol asks for any further arguments; our jobs have none, and are given none."""
+    """Arq's protocol asks for any further arguments; our jobs have none, and are given none."""
     return cast("WorkerCoroutine", job)
 
 

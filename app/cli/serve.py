@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -68,14 +68,15 @@ def worker(
     import logging
 
     import redis
+    from arq.typing import WorkerSettingsBase
     from arq.worker import run_worker
-    from workers.main import WorkerSettings
 
     from app.settings import settings
+    from workers.main import WorkerSettings
 
     logging.basicConfig(level=settings().log_level.upper(), format="%(levelname)s %(message)s")
     try:
-        run_worker(WorkerSettings)
+        run_worker(cast("type[WorkerSettingsBase]", WorkerSettings))
     except (redis.ConnectionError, redis.TimeoutError) as error:
         fail(f"Redis went away, and the worker with it: {error}")
 
