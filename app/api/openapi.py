@@ -78,14 +78,14 @@ HEADERS: Final = {
         "in": "header",
         "required": False,
         "description": "The ETag that was seen: change only what is still so.",
-        "schema": {"type": "string", "maxLength": 64, "pattern": '^"[0-9]{1,18}"$'},
+        "schema": {"type": "string", "examples": ['"1"']},
     },
     "IfNoneMatch": {
         "name": "If-None-Match",
         "in": "header",
         "required": False,
         "description": "The ETag that was seen: 304 while it is still so.",
-        "schema": {"type": "string", "maxLength": 64, "pattern": '^"[0-9]{1,18}"$'},
+        "schema": {"type": "string", "examples": ['"1"']},
     },
 }
 PAID: Final = "pay_invoice"

@@ -159,7 +159,14 @@ def status_of(error: BillingError, request: Request) -> int:
     """The HTTP status a caller's mistake is answered with."""
     if isinstance(error, Stale) and "if-match" not in request.headers:
         return 409  # overtaken by another request, not by the caller's own condition
+    if isinstance(error, NotFound) and _is_named_in_the_body(error, request):
+        return 422  # the address is right; what the body names is not there
     return next(status for kind, status in STATUSES if isinstance(error, kind))
+
+
+def _is_named_in_the_body(error: NotFound, request: Request) -> bool:
+    route = request.scope.get("route")
+    return error.param is not None or "{" not in getattr(route, "path", "{")
 
 
 async def billing_error(request: Request, error: BillingError) -> Response:

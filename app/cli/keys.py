@@ -24,7 +24,7 @@ def group() -> None:
 
 
 @keys.command()
-def create(
+def create(  # noqa: PLR0913  the options of one command
     merchant: Annotated[str | None, typer.Option(help="Whose key it is (mer_…).")] = None,
     new_merchant: Annotated[
         str | None, typer.Option(help="Open a merchant of this name, and make its first key.")

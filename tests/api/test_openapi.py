@@ -45,9 +45,14 @@ def test_the_check_fails_on_a_document_that_is_out_of_date(tmp_path) -> None:
     stale = tmp_path / "openapi.json"
     command = [sys.executable, "-m", "app.cli", "openapi", "export", "--to", str(stale)]
     stale.write_text("{}")
-    assert subprocess.run([*command, "--check"], cwd=ROOT, capture_output=True).returncode == 1
-    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
-    assert subprocess.run([*command, "--check"], cwd=ROOT, capture_output=True).returncode == 0
+
+    def run(*options: str) -> int:
+        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=False)
+        return done.returncode
+
+    assert run("--check") == 1
+    assert run() == 0
+    assert run("--check") == 0
 
 
 def test_money_is_never_a_number(document) -> None:
@@ -108,8 +113,8 @@ async def test_every_noun_answers_as_its_schema_says(shop, document) -> None:
         if "get" not in methods or not path.startswith("/v1/") or "merchants" in path:
             continue
         address = path
-        for noun, id in shop.ids.items():
-            address = address.replace(f"{{{noun}_id}}", id)
+        for noun, given in shop.ids.items():
+            address = address.replace(f"{{{noun}_id}}", given)
         answer = (await shop.api.get(address)).json()
         reference = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         schema = reference | {"components": closed}

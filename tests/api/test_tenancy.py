@@ -155,7 +155,7 @@ async def test_no_route_reads_or_writes_another_merchants_rows(
                 assert answer.status_code == 404, where
             else:
                 assert answer.status_code == 200, where
-            leaked = [noun for noun, id in shop.ids.items() if id in answer.text]
+            leaked = [noun for noun, ours in shop.ids.items() if ours in answer.text]
             assert not leaked, where
     assert await books(administrator, shop.api.merchant) == before
 
