@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     ] = 1_000
     charges_in_flight: Annotated[int, Field(ge=1, le=500, description="gateway calls at once")] = 50
 
+    gateway_timeout_seconds: Annotated[
+        int, Field(ge=1, le=100, description="a call not answered by then has an unknown outcome")
+    ] = 80
+
     @property
     def gateway_urls(self) -> dict[str, str]:
         """Where gateways that have no address of their own are to be found."""

@@ -7,7 +7,7 @@ an event it did not name fails it. What was charged is judged by the simulator's
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,9 @@ from pydantic import SecretStr
 
 from app.bell import Silent
 from app.clock import Clock, ManualClock
+from app.db import payments as payment_rows
 from app.domain.calendar import Interval, Unit
+from app.domain.payment import Attempt
 from app.domain.pricing import PriceModel
 from app.ids import new_id
 from app.runtime import Runtime, open_runtime
@@ -191,6 +193,7 @@ class World:
         days: int = 0,
         hours: int = 0,
         minutes: int = 0,
+        seconds: int = 0,
         to: datetime | None = None,
         expect: Sequence[str] = (),
     ) -> None:
@@ -201,7 +204,9 @@ class World:
         month, moved = Interval(Unit.MONTH), self.clock.at
         if months:
             moved = month.after(START, month.index(START, self.clock.at) + months)
-        self.clock.set(to or moved + timedelta(days=days, hours=hours, minutes=minutes))
+        self.clock.set(
+            to or moved + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        )
         await self.tick()
         await self.expect(*expect)
 
@@ -258,6 +263,13 @@ class World:
     async def attempts(self) -> list[Any]:
         return await self.fetch("SELECT * FROM payment_attempts ORDER BY id")
 
+    async def last_attempt(self) -> Attempt:
+        """The latest attempt, as decisions know it."""
+        rows = await self.fetch(
+            f"SELECT {payment_rows.ATTEMPT_COLUMNS} FROM payment_attempts a ORDER BY a.id DESC"
+        )
+        return payment_rows.attempt(rows[0])
+
     async def credit_left(self, customer: UUID) -> int:
         rows = await self.fetch(
             "SELECT balance FROM customer_balances WHERE customer_id = $1", customer
@@ -287,11 +299,11 @@ class World:
 
     async def gateway_settles(self) -> None:
         """Wait until nothing is pending at the gateway any more, by its own clock."""
-        assert self.simulator is not None
-        deadline = time.monotonic() + SETTLE_SECONDS_MAX
-        while any(row["status"] == "pending" for row in self._entries()):
-            assert time.monotonic() < deadline, "the gateway does not settle"
-            await asyncio.sleep(0.02)
+        await until(lambda: all(row["status"] != "pending" for row in self._entries()))
+
+    async def gateway_moves(self, times: int) -> None:
+        """Wait until money has moved so many times at the gateway since this world began."""
+        await until(lambda: len(self._moved()) >= times)
 
     async def assert_clean(self, *, but: Collection[str] = ()) -> None:
         """The books hold every promise that the audit knows, and the gateway's own agree."""
@@ -314,6 +326,14 @@ class World:
             " UNION ALL SELECT reference, amount FROM refunds WHERE status = 'succeeded'"
         )
         assert there == Counter({row["reference"]: row["amount"] for row in rows})
+
+
+async def until(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS_MAX) -> None:
+    """Wait for something that another process does, by its own clock."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        await asyncio.sleep(0.02)
 
 
 def ledger_since(simulator: SimulatorProcess, after: int) -> list[dict[str, Any]]:

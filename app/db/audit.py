@@ -254,8 +254,9 @@ CHECKS: Final = (
         """
         SELECT a.merchant_id, a.id::text || ': ' || coalesce(a.detail, '') AS what
           FROM payment_attempts a
-         WHERE {mine:a} AND a.status IN ('processing', 'unknown', 'requires_action')
-           AND a.look_up_at IS NULL
+         WHERE {mine:a} AND (a.detail LIKE 'manual_review:%'
+                OR (a.status IN ('processing', 'unknown', 'requires_action')
+                    AND a.look_up_at IS NULL))
         UNION ALL
         SELECT r.merchant_id, r.id::text || ': ' || coalesce(r.detail, '') FROM refunds r
          WHERE {mine:r} AND r.status IN ('processing', 'unknown') AND r.look_up_at IS NULL

@@ -25,11 +25,6 @@ DUPLICATES: Final = {
         "lookup_key",
     ),
     "uq_coupons_code": ("code_taken", "Another coupon already has this code.", "code"),
-    "uq_payment_methods_gateway_reference": (
-        "payment_method_exists",
-        "The customer has or had this payment method already.",
-        "gateway_reference",
-    ),
     "uq_invoices_cycle": (
         "period_already_billed",
         "This period of the subscription already has an invoice.",

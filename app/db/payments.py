@@ -305,8 +305,11 @@ def refund(row: Row) -> Refund:
     )
 
 
-async def methods(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:
-    """The attached payment methods among these (merchant, id), with their gateway accounts."""
+async def methods(tx: Tx, keys: Sequence[Key], *, usable: bool = True) -> dict[Key, Row]:
+    """The payment methods with these (merchant, id), each with its gateway account.
+
+    Usable means: neither detached nor of an account that is closed.
+    """
     wanted = sorted(set(keys))
     rows = await tx.fetch(
         """
@@ -316,10 +319,11 @@ async def methods(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:
           JOIN payment_methods m USING (merchant_id, id)
           JOIN gateway_accounts g
             ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
-         WHERE m.detached_at IS NULL AND g.disabled_at IS NULL
+         WHERE NOT $3 OR (m.detached_at IS NULL AND g.disabled_at IS NULL)
         """,
         [k[0] for k in wanted],
         [k[1] for k in wanted],
+        usable,
     )
     return {(row["merchant_id"], row["id"]): row for row in rows}
 
@@ -348,7 +352,7 @@ async def subscriptions_to_settle(
 
 
 async def next_due(tx: Tx, scope: Scope) -> datetime | None:
-    """When the next payment or look-up on a test clock is due."""
+    """When the next payment, or the next look-up of one or of a refund, is due on a test clock."""
     due: datetime | None = await tx.fetchval(
         """
         SELECT least(
@@ -356,7 +360,10 @@ async def next_due(tx: Tx, scope: Scope) -> datetime | None:
               WHERE merchant_id = $1 AND test_clock_id = $2 AND status = 'scheduled'),
             (SELECT min(a.look_up_at) FROM payment_attempts a JOIN payments p
                 ON p.merchant_id = a.merchant_id AND p.id = a.payment_id
-              WHERE a.merchant_id = $1 AND p.test_clock_id = $2 AND a.look_up_at IS NOT NULL))
+              WHERE a.merchant_id = $1 AND p.test_clock_id = $2 AND a.look_up_at IS NOT NULL),
+            (SELECT min(r.look_up_at) FROM refunds r JOIN payments p
+                ON p.merchant_id = r.merchant_id AND p.id = r.payment_id
+              WHERE r.merchant_id = $1 AND p.test_clock_id = $2 AND r.look_up_at IS NOT NULL))
         """,
         scope.merchant_id,
         scope.test_clock_id,

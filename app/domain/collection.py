@@ -101,11 +101,16 @@ def begin(
 
 
 def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decision:
-    """What follows from `outcome`; nothing when the attempt was settled before."""
+    """What follows from `outcome`; nothing when the attempt was settled before.
+
+    Unless money moved although it was closed: that is never passed over, a person has to look.
+    """
     attempt = bill.attempt
     assert attempt is not None
     if attempt.status not in IN_FLIGHT:
-        return Decision(attempt.merchant_id)
+        if not isinstance(outcome, Succeeded) or _is_known(attempt, outcome):
+            return Decision(attempt.merchant_id)
+        return review(attempt, f"captured as {outcome.gateway_reference} after it was closed")
     match outcome:
         case Succeeded():
             if (outcome.amount_minor, outcome.currency) != (attempt.amount, attempt.currency):
@@ -131,6 +136,7 @@ def never_executed(bill: Bill, now: datetime) -> Decision:
     """The gateway provably never took the attempt: it is closed, and the payment is due again."""
     attempt, payment = bill.attempt, bill.payment
     assert attempt is not None
+    assert attempt.gateway_reference is None, "what the gateway has named was executed"
     closed = replace(
         attempt,
         status=AttemptStatus.CANCELED,
@@ -160,6 +166,19 @@ def look_again(attempt: Attempt, detail: str, now: datetime) -> Decision:
     return Decision(attempt.merchant_id, attempts=(_later(attempt, detail, now),))
 
 
+def review(attempt: Attempt, cause: str) -> Decision:
+    """A person has to look at the attempt; its status stays. Once is enough."""
+    if (attempt.detail or "").startswith(MANUAL_REVIEW):
+        return Decision(attempt.merchant_id)
+    noted = replace(attempt, detail=MANUAL_REVIEW + cause, version=attempt.version + 1)
+    return Decision(attempt.merchant_id, attempts=(noted,))
+
+
+def _is_known(attempt: Attempt, captured: Succeeded) -> bool:
+    settled = attempt.status is AttemptStatus.SUCCEEDED
+    return settled and attempt.gateway_reference == captured.gateway_reference
+
+
 def _succeeded(
     bill: Bill, attempt: Attempt, outcome: Succeeded, now: datetime, new_id: NewId
 ) -> Decision:
@@ -173,6 +192,7 @@ def _succeeded(
         gateway_reference=outcome.gateway_reference,
         network_transaction_id=outcome.network_transaction_id,
         fee=outcome.fee_minor,
+        detail=None,
         look_up_at=None,
         settled_at=now,
         version=attempt.version + 1,
@@ -187,17 +207,9 @@ def _succeeded(
         version=bill.payment.version + 1,
     )
     invoice = invoicing.pay(bill.invoice, attempt.amount, now)
-    entries = [
-        _entry(
-            payment,
-            cash(attempt.gateway_account_id),
-            invoicing.owed_on(bill.invoice),
-            payment.amount,
-            new_id,
-        )
-    ]
+    account, owed = cash(attempt.gateway_account_id), invoicing.owed_on(bill.invoice)
+    entries = [_entry(payment, account, owed, payment.amount, new_id)]
     if outcome.fee_minor:
-        account = cash(attempt.gateway_account_id)
         entries.append(_entry(payment, Account.GATEWAY_FEES, account, outcome.fee_minor, new_id))
     events = [
         Event(new_id(), Type.PAYMENT_SUCCEEDED, payment),
@@ -340,6 +352,7 @@ def _declined(
         failure_code=info.reason,
         failure_category=info.category,
         gateway_code=info.gateway_code,
+        detail=None,
         look_up_at=None,
         settled_at=now,
         version=attempt.version + 1,
@@ -423,8 +436,8 @@ def _unclear(
 def _again_later(attempt: Attempt, outcome: NotExecuted, now: datetime) -> Decision:
     """This call did nothing; the attempt stands as it stood, to be sent again with its key."""
     later = _later(attempt, f"not executed: {outcome.cause}", now)
-    if outcome.retry_after_seconds is not None and later.look_up_at is not None:
-        wait = now + timedelta(seconds=outcome.retry_after_seconds)
+    if later.look_up_at is not None:
+        wait = now + timedelta(seconds=outcome.retry_after_seconds or 0)
         later = replace(later, look_up_at=max(later.look_up_at, wait))
     return Decision(attempt.merchant_id, attempts=(later,))
 

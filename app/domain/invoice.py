@@ -21,7 +21,6 @@ from app.domain.ids import NewId
 from app.domain.ledger import Account, Entry, Source
 from app.domain.tax import TaxPart, TaxRate
 
-
 AMOUNT_MAX: Final = 10**15
 """In minor units: beyond every real invoice, and thousands of them add up within 64 bits."""
 

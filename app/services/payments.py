@@ -40,6 +40,7 @@ from app.gateways.base import (
     AccountMode,
     AccountSettings,
     AuthenticationError,
+    Capabilities,
     ChargeRequest,
     ConfigurationError,
     Gateway,
@@ -93,13 +94,17 @@ async def collect_due(
     now: datetime | None = None,
     only: Sequence[UUID] | None = None,
 ) -> Collected:
-    """Attempt every payment that is due at `now`, or just those in `only`."""
-    now = now or rt.clock.now()
+    """Attempt every payment that is due at `now`, or just those in `only`.
+
+    Without `now` the clock is read for each chunk: an attempt that bears an older time than its
+    call would be taken for lost while it is still being sent.
+    """
     total = Collected()
     for _ in range(CHUNKS_MAX):
-        calls, claimed = await _begin(rt, scope, now, only)
+        at = now or rt.clock.now()
+        calls, claimed = await _begin(rt, scope, at, only)
         if calls:
-            total += await _send_all(rt, calls, now)
+            total += await _send_all(rt, calls, at)
         if not claimed or only is not None:
             break
     return total
@@ -167,7 +172,11 @@ def open_account(rt: Runtime, row: Row) -> Gateway:
     given = orjson.loads(row["settings"])
     name = row["gateway"]
     url = given.get("base_url") or rt.settings.gateway_urls.get(name)
-    settings = AccountSettings(mode=AccountMode(row["mode"]), base_url=url)
+    settings = AccountSettings(
+        mode=AccountMode(row["mode"]),
+        base_url=url,
+        total_timeout_seconds=rt.settings.gateway_timeout_seconds,
+    )
     return rt.gateways.account(row["gateway_account_id"], name, settings)
 
 
@@ -231,12 +240,17 @@ async def _settle_arriving(
     return total
 
 
-async def charge(gateway: Gateway, request: ChargeRequest) -> Outcome:
-    """One call; what no retry will mend becomes a value too."""
+async def charge(gateway: Gateway, request: ChargeRequest, *, again: bool = False) -> Outcome:
+    """One call; what no retry will mend becomes a value too.
+
+    A repetition (`again`) that is refused says nothing about the call before it.
+    """
     try:
         return await gateway.charge(request)
     except InvalidRequestError as error:
         logger.error("collect.invalid_request", gateway=gateway.name, reason=str(error))
+        if again:
+            return NotExecuted("invalid_request")
         return Declined(
             DeclineInfo(
                 DeclineCategory.CONFIGURATION,
@@ -288,13 +302,22 @@ async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datet
         about = concerned.get(key)
         sub = subs.get(about) if about is not None else None
         whole = Bill(bill.invoice, bill.payment, attempt, sub)
-        decision = collection.settle(whole, outcomes[key], now, new_id)
+        decision = _decide(whole, attempt, outcomes[key], now)
         if sub is not None and about is not None and decision.subscriptions:
             subs[about] = decision.subscriptions[0]
         decided.append(decision)
     await decisions.record(tx, decided, now)
     succeeded = sum(payment.status is Status.SUCCEEDED for d in decided for payment in d.payments)
     return Collected(len(answers), succeeded)
+
+
+def _decide(bill: Bill, attempt: Attempt, outcome: Outcome, now: datetime) -> Decision:
+    """What follows from an answer; one that makes no sense must not hold up the others."""
+    try:
+        return collection.settle(bill, outcome, now, new_id)
+    except Exception as error:
+        logger.exception("collect.unsettled", attempt=str(attempt.id))
+        return collection.look_again(attempt, f"it cannot be settled: {error}", now)
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
@@ -304,8 +327,9 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
     for _ in range(CHUNKS_MAX):
         async with rt.db.begin_system() as tx:
             attempts = await payments.claim_look_ups(tx, scope, now, now + SEND_LEASE, SETTLE_MAX)
+            # A method detached since, or an account closed, must not hide what became of a charge.
             methods = await payments.methods(
-                tx, [(a.merchant_id, a.payment_method_id) for a in attempts]
+                tx, [(a.merchant_id, a.payment_method_id) for a in attempts], usable=False
             )
         if not attempts:
             break
@@ -342,22 +366,34 @@ async def _find_out(
     capabilities = gateway.capabilities
     match found:
         case Found(outcome=outcome, others=others):
+            await settle_all(rt, [(attempt, outcome)], now)
             if others:
                 logger.error("collect.charged_twice", attempt=str(attempt.id), others=others)
+                await _review(rt, attempt, f"the gateway has it more than once: {others}")
+        case NotFound() if _may_repeat(capabilities, age):
+            # The same key is safe even if the first call is still under way; a new one is not.
+            request = charge_request(attempt, await _number(rt, attempt), method)
+            async with places:
+                outcome = await charge(gateway, request, again=True)
             await settle_all(rt, [(attempt, outcome)], now)
         case NotFound(definitive=True) if capabilities.absence_is_proof(age - SEND_WITHIN.seconds):
             await _record_alone(rt, attempt, None, now)
         case NotFound():
-            key = capabilities.charge_repeatability
-            if isinstance(key, NativeKey) and key.covers(age):
-                request = charge_request(attempt, await _number(rt, attempt), method)
-                async with places:
-                    outcome = await charge(gateway, request)
-                await settle_all(rt, [(attempt, outcome)], now)
-            else:
-                await _record_alone(rt, attempt, "the gateway does not show it yet", now)
+            await _record_alone(rt, attempt, "the gateway does not show it yet", now)
         case _:
             await _record_alone(rt, attempt, f"look-up failed: {found.cause}", now)
+
+
+def _may_repeat(capabilities: Capabilities, age: int) -> bool:
+    key = capabilities.charge_repeatability
+    return isinstance(key, NativeKey) and key.covers(age)
+
+
+async def _review(rt: Runtime, attempt: Attempt, cause: str) -> None:
+    """Leave word for a person, whatever became of the attempt."""
+    async with rt.db.begin_system() as tx:
+        [(fresh, _)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
+        await decisions.record(tx, [collection.review(fresh, cause)], rt.clock.now())
 
 
 async def _record_alone(rt: Runtime, attempt: Attempt, detail: str | None, now: datetime) -> None:
@@ -367,6 +403,8 @@ async def _record_alone(rt: Runtime, attempt: Attempt, detail: str | None, now: 
         if fresh.look_up_at is None:
             return
         [bill] = await payments.load_bills(tx, [payment])
+        if detail is None and fresh.gateway_reference is not None:
+            detail = f"the gateway does not know its own {fresh.gateway_reference} any more"
         if detail is None:
             decision = collection.never_executed(replace(bill, attempt=fresh), now)
         else:

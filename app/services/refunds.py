@@ -104,7 +104,8 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> No
         case NotFound():
             key = gateway.capabilities.refund_repeatability
             if isinstance(key, NativeKey) and key.covers(age):
-                outcome = await _send(gateway, _request(refund, call["payment_reference"]))
+                request = _request(refund, call["payment_reference"])
+                outcome = await _send(gateway, request, again=True)
                 await _settle(rt, refund, outcome, now)
             elif found.definitive and gateway.capabilities.absence_is_proof(age):
                 absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
@@ -115,11 +116,14 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> No
             await _wait(rt, refund, f"look-up failed: {found.cause}", now)
 
 
-async def _send(gateway: Gateway, request: RefundRequest) -> RefundOutcome:
+async def _send(gateway: Gateway, request: RefundRequest, *, again: bool = False) -> RefundOutcome:
+    """One call. A repetition (`again`) that is refused says nothing about the call before it."""
     try:
         return await gateway.refund(request)
     except InvalidRequestError as error:
         logger.error("refund.invalid_request", gateway=gateway.name, reason=str(error))
+        if again:
+            return NotExecuted("invalid_request")
         return RefundDeclined(RefundDeclineReason.GENERIC, error.code or "invalid_request")
     except AuthenticationError as error:
         logger.error("refund.credentials_refused", gateway=gateway.name, reason=str(error))
