@@ -20,12 +20,18 @@ from app.db.scope import Scope
 from app.domain import lifecycle
 from app.domain.balance import Balance
 from app.domain.decision import Decision
-from app.domain.errors import BillingError, Conflict
+from app.domain.errors import BillingError, Conflict, Stale
 from app.ids import new_id
 from app.runtime import Runtime
 
 CHUNKS_MAX: Final = 10_000
 """A run ends after this many chunks; the next one goes on where it stopped."""
+ROW_FAULTS: Final = (
+    *(BillingError, Refused),
+    *(ArithmeticError, AssertionError, LookupError, TypeError, ValueError),
+)
+"""What one bad row can raise while it is read, decided or written. Anything else (a lost
+connection, a full disk) is nobody's row and ends the run."""
 WALL: Final = Scope()
 logger = log.get(__name__)
 
@@ -73,12 +79,12 @@ async def _chunk(
         async with rt.db.begin_system() as tx:
             rows = await subscriptions.claim_due(tx, scope, now, size, only)
             return await _step_all(tx, rows, now) if rows else Run()
-    except Conflict as error:
-        if error.code == "lock_timeout":
+    except ROW_FAULTS as error:
+        if isinstance(error, Conflict) and error.code == "lock_timeout":
             logger.warning("clock.lock_timeout", rows=len(rows))
             return Run()
-        return await _halve(rt, scope, now, rows, error)
-    except Refused as error:
+        if not rows:
+            raise
         return await _halve(rt, scope, now, rows, error)
 
 
@@ -86,6 +92,8 @@ async def _halve(
     rt: Runtime, scope: Scope, now: datetime, rows: Sequence[Row], error: Exception
 ) -> Run:
     if len(rows) == 1:
+        if isinstance(error, Stale):  # somebody was quicker, and nothing is wrong with the row
+            return Run()
         key = (rows[0]["merchant_id"], rows[0]["id"])
         async with rt.db.begin_system() as tx:
             await _park(tx, key, error, now)
