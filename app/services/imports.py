@@ -29,6 +29,7 @@ from app.services.import_rows import Broken, Fault, Wanted
 
 CHUNK: Final = 500
 """Rows in one transaction: enough for bulk statements, few to do again after a crash."""
+ANALYZE_FACTOR: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Tally:
             self.per_period[key] = (held + amount, before + count)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """One import under way; the catalogue remembers what earlier chunks read or made."""
 
@@ -74,6 +75,9 @@ class Run:
     options: Options
     account_id: UUID | None
     catalogue: Catalogue
+    written: int = 0
+    analyze_after: int = CHUNK
+    """So many rows written call for new statistics; then ANALYZE_FACTOR times as many."""
 
 
 async def begin(rt: Runtime, caller: Caller, options: Options, source: str) -> Run:
@@ -113,7 +117,16 @@ async def put(run: Run, rows: Sequence[Wanted]) -> Tally:
         tally.broken += rest.broken
         return tally
     run.catalogue.remember(draft)
+    if not run.options.dry_run:
+        await _keep_planning_well(run, len(draft.decisions))
     return _tally(draft)
+
+
+async def _keep_planning_well(run: Run, written: int) -> None:
+    run.written += written
+    if run.written >= run.analyze_after:
+        await imports.analyze(run.rt.db)
+        run.analyze_after *= ANALYZE_FACTOR
 
 
 def _fault(error: Exception) -> Fault:
