@@ -39,6 +39,7 @@ LOOK_UP_DELAYS: Final = tuple(
 )
 """When to ask about an outcome that is not known yet; after the last a person has to look."""
 MANUAL_REVIEW: Final = "manual_review: "
+PENDING: Final = "the gateway is processing it"
 PAYABLE: Final = frozenset({invoicing.Status.OPEN, invoicing.Status.UNCOLLECTIBLE})
 
 
@@ -61,16 +62,13 @@ def begin(
 ) -> Decision:
     """Write down the attempt that is about to be made; `method` is (method, gateway account) ids.
 
-    Raises Conflict when the invoice is not payable or something is in flight already.
+    Raises Conflict when the invoice is not payable or the payment is not waiting for its turn.
     """
     invoice, payment = bill.invoice, bill.payment
     if invoice.status not in PAYABLE or not invoice.amount_remaining:
         raise Conflict(f"The invoice is {invoice.status}.", code="invoice_" + invoice.status)
-    if bill.attempt is not None and bill.attempt.status in IN_FLIGHT:
-        raise Conflict(
-            "A payment of this invoice is in flight or its outcome is not known yet.",
-            code="payment_in_flight",
-        )
+    if payment.status is not Status.SCHEDULED:
+        raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
     attempt_id = new_id()
     attempt = Attempt(
         id=attempt_id,
@@ -406,12 +404,12 @@ def _pending(
     bill: Bill, attempt: Attempt, outcome: Pending, now: datetime, new_id: NewId
 ) -> Decision:
     known = replace(
-        _later(attempt, "the gateway is processing it", now),
+        _later(attempt, PENDING, now),
         status=AttemptStatus.PROCESSING,
         gateway_reference=outcome.gateway_reference or attempt.gateway_reference,
         network_transaction_id=outcome.network_transaction_id or attempt.network_transaction_id,
     )
-    if attempt.gateway_reference is not None and bill.payment.status is Status.PROCESSING:
+    if attempt.detail == PENDING and bill.payment.status is Status.PROCESSING:
         return Decision(attempt.merchant_id, attempts=(known,))
     payment = replace(
         bill.payment, status=Status.PROCESSING, due_at=None, version=bill.payment.version + 1
