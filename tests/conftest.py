@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.embedded import Embedded
+from tests.simulator import SimulatorProcess, start_simulator
+from tests.world import World, open_world
 
 TEMPLATE = "perennial_template"
 LOCK_WAIT = "5s"
@@ -143,3 +145,19 @@ async def clean_redis(redis_url: str, anyio_backend: str) -> str:
     await client.flushdb()
     await client.aclose()
     return redis_url
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """One simulator process a worker; its ledger grows over the run."""
+    with start_simulator(tmp_path_factory.mktemp("simulator")) as process:
+        yield process
+
+
+@pytest.fixture
+async def world(clean_database: str, simulator: SimulatorProcess) -> AsyncIterator[World]:
+    """An empty shop on 31 January 2026, nine in the morning, in fair weather."""
+    simulator.clear_faults()
+    async with open_world(clean_database, simulator) as opened:
+        yield opened
+    simulator.clear_faults()
