@@ -152,7 +152,7 @@ def upgrade(tables: Sequence[str]) -> Iterator[str]:
     )
     for table in ("invoice_line_discounts", "invoice_line_taxes"):
         yield (
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE ON {table} "
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
     for table, settled in (
