@@ -7,6 +7,7 @@ settled in groups as they arrive.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -60,6 +61,8 @@ WAVES: Final = 10
 CHUNKS_MAX: Final = 10_000
 SETTLE_MAX: Final = 200
 """Answers settled in one transaction."""
+LINGER_SECONDS: Final = 0.02
+"""How long an answer waits for others to be settled with, while there are any under way."""
 SEND_WITHIN: Final = timedelta(seconds=60)
 """A call that has not begun by then is not made: whoever looks it up later may rely on that."""
 POSTPONE: Final = timedelta(hours=1)
@@ -102,23 +105,23 @@ async def collect_due(
     total = Collected()
     for _ in range(CHUNKS_MAX):
         at = now or rt.clock.now()
-        calls, claimed = await _begin(rt, scope, at, only)
+        calls, more = await _begin(rt, scope, at, only)
         if calls:
             total += await _send_all(rt, calls, at)
-        if not claimed or only is not None:
+        if not more or only is not None:
             break
     return total
 
 
 async def _begin(
     rt: Runtime, scope: Scope, now: datetime, only: Sequence[UUID] | None
-) -> tuple[list[Call], int]:
-    """Claim due payments and commit an attempt for each that can be tried."""
+) -> tuple[list[Call], bool]:
+    """Claim due payments and commit an attempt for each that can be tried; are there more?"""
     async with rt.db.begin_system() as tx:
         limit = min(CHUNK, WAVES * rt.settings.charges_in_flight)
         due = await payments.claim_due(tx, scope, now, limit, only)
         if not due:
-            return [], 0
+            return [], False
         bills = await payments.load_bills(tx, due)
         methods = await payments.methods(
             tx, [(p.merchant_id, p.payment_method_id) for p in due if p.payment_method_id]
@@ -131,7 +134,7 @@ async def _begin(
             if call is not None:
                 calls.append(call)
         await decisions.record(tx, decided, now)
-    return calls, len(due)
+    return calls, len(due) == limit
 
 
 def _attempt(
@@ -199,9 +202,8 @@ def charge_request(attempt: Attempt, number: str | None, method: Row) -> ChargeR
 
 async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collected:
     """Send the calls, so many at once, and settle answers in groups while others are under way."""
-    answers: asyncio.Queue[tuple[Attempt, Outcome] | None] = asyncio.Queue()
+    answers: asyncio.Queue[tuple[Attempt, Outcome]] = asyncio.Queue()
     places = asyncio.Semaphore(rt.settings.charges_in_flight)
-
     begun = rt.clock.now()
 
     async def send(call: Call) -> None:
@@ -210,33 +212,25 @@ async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collec
             outcome = TOO_LATE if late else await charge(call.gateway, call.request)
         answers.put_nowait((call.attempt, outcome))
 
-    async def send_everything() -> None:
-        async with asyncio.TaskGroup() as group:
-            for call in calls:
-                group.create_task(send(call))
-        answers.put_nowait(None)
-
     async with asyncio.TaskGroup() as group:
-        group.create_task(send_everything())
-        settled = group.create_task(_settle_arriving(rt, answers, now))
+        for call in calls:
+            group.create_task(send(call))
+        settled = group.create_task(_settle_arriving(rt, answers, len(calls), now))
     return settled.result()
 
 
 async def _settle_arriving(
-    rt: Runtime, answers: "asyncio.Queue[tuple[Attempt, Outcome] | None]", now: datetime
+    rt: Runtime, answers: "asyncio.Queue[tuple[Attempt, Outcome]]", expected: int, now: datetime
 ) -> Collected:
-    total, more = Collected(), True
-    while more:
-        group: list[tuple[Attempt, Outcome]] = []
-        answer = await answers.get()
-        while answer is not None:
-            group.append(answer)
-            if len(group) >= SETTLE_MAX or answers.empty():
-                break
-            answer = answers.get_nowait()
-        more = answer is not None
-        if group:
-            total += await settle_all(rt, group, now)
+    total = Collected()
+    while expected:
+        group = [await answers.get()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while len(group) < min(expected, SETTLE_MAX):
+                    group.append(await answers.get())
+        expected -= len(group)
+        total += await settle_all(rt, group, now)
     return total
 
 
