@@ -5,56 +5,13 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from app.gateways.http import ANSWER_BYTES_MAX, Answer, Exchange, HttpClient, Lost, NotSent
+from tests.gateways.sockets import Talk, heard, saying, server
 from tests.simulator import free_port
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def server(talk: Talk) -> AsyncIterator[str]:
-    """A TCP server on loopback that does to each connection what `talk` says; its URL."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    finally:
-        listening.close()
-
-
-async def heard(reader: asyncio.StreamReader) -> bytes:
-    """One whole request."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = 0
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            length = int(line.split(b":")[1])
-    return head + await reader.readexactly(length)
-
-
-def saying(answer: bytes) -> Talk:
-    """Hear the request, say this, hang up."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heard(reader)
-        writer.write(answer)
-        await writer.drain()
-
-    return talk
 
 
 async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -203,6 +160,8 @@ async def test_proxies_of_the_environment_and_cookies_are_ignored(
     assert len(requests) == 2
     assert b"cookie" not in requests[1].lower()
     assert b"Bearer secret" in requests[1]
+    # No encoding is offered that httpx could not read.
+    assert b"accept-encoding: gzip\r\n" in requests[1].lower()
 
 
 async def test_headers_are_read_without_regard_to_case() -> None:
