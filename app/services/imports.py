@@ -99,8 +99,11 @@ async def begin(rt: Runtime, caller: Caller, options: Options, source: str) -> R
     return Run(rt, caller, options, account, Catalogue(create_plans=options.create_plans))
 
 
-async def put(run: Run, rows: Sequence[Wanted]) -> Tally:
-    """Import `rows`, at most a chunk of them, or only say what would become of them."""
+async def put(run: Run, rows: Sequence[Wanted], *, again: bool = False) -> Tally:
+    """Import `rows`, at most a chunk of them, or only say what would become of them.
+
+    A single row that met with somebody else's change is tried once more (`again`).
+    """
     try:
         async with run.rt.db.begin(run.caller.merchant_id) as tx:
             now = await _time(run.rt, tx, run.caller.merchant_id, run.options)
@@ -108,6 +111,8 @@ async def put(run: Run, rows: Sequence[Wanted]) -> Tally:
             if not run.options.dry_run:
                 await _write(run, tx, draft, now)
     except (Conflict, InvalidRequest, Refused) as error:
+        if len(rows) == 1 and isinstance(error, Conflict) and not again:
+            return await put(run, rows, again=True)
         if len(rows) == 1:
             return Tally(broken=[Broken(rows[0].number, [_fault(error)])])
         middle = len(rows) // 2

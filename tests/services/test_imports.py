@@ -1,5 +1,6 @@
 """Subscribers who were billed elsewhere come in by a file, and go on as if nothing had happened."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -240,6 +241,24 @@ async def test_what_the_database_refuses_harms_no_other_row(
         await administrator.execute("ALTER TABLE customers DROP CONSTRAINT for_a_test")
     assert tally.imported == 19
     assert refusals(tally) == [(9, "", "refused")]
+
+
+async def test_two_imports_of_the_same_rows_at_once_import_each_once(world: World):
+    rows = [
+        wanted(n, customer_external_id=f"c{n}", subscription_external_id=f"s{n}")
+        for n in range(2, 42)
+    ]
+    one, other = await asyncio.gather(put(world, *rows), put(world, *rows))
+    assert one.imported + other.imported == 40
+    assert one.existing + other.existing == 40
+    assert one.broken + other.broken == []
+    for table, n in {
+        "subscriptions": 40,
+        "customers": 40,
+        "payment_methods": 40,
+        "plans": 1,
+    }.items():
+        assert len(await world.fetch(f"SELECT FROM {table}")) == n
 
 
 async def test_every_new_noun_is_told(world: World):
