@@ -46,7 +46,7 @@ async def recover(world: World) -> None:
         world.clock.advance(timedelta(minutes=min(5 * 2**n, 360)))
         await world.tick()
         rows = await world.fetch(
-            "SELECT 1 FROM payments WHERE status NOT IN ('succeeded', 'requires_payment_method')"
+            "SELECT 1 FROM payments WHERE status IN ('scheduled', 'processing', 'unknown')"
             " UNION ALL SELECT 1 FROM subscriptions WHERE next_action_at <= $1"
             " UNION ALL SELECT 1 FROM refunds WHERE status IN ('processing', 'unknown')",
             world.now,
