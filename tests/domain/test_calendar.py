@@ -117,8 +117,9 @@ def test_a_time_shown_twice_is_the_first():
 def test_an_anchor_at_the_second_of_two_equal_times_is_kept_and_not_inherited():
     anchor = utc(2026, 11, 1, 6, 30)  # the second 01:30 of that day in New York
     assert DAY.after(anchor, 0, "America/New_York") == anchor
-    # 1 November 2027 is in summer time; 7 November 2027 is the next day with two 01:30.
+    # 7 November 2027 and 1 November 2037 have two 01:30 again, 1 November 2027 has one.
     assert YEAR.after(anchor, 1, "America/New_York") == utc(2027, 11, 1, 5, 30)
+    assert YEAR.after(anchor, 11, "America/New_York") == utc(2037, 11, 1, 5, 30)
     assert DAY.after(anchor, 371, "America/New_York") == utc(2027, 11, 7, 5, 30)
 
 
@@ -262,7 +263,8 @@ def test_a_period_holds_its_start_and_not_its_end():
     assert period.end not in period
     assert period.seconds == 31 * 86_400
     assert period.seconds_left(utc(2026, 1, 31)) == 86_400
-    assert period.seconds_left(utc(2025, 1, 1)) == period.seconds
+    assert period.seconds_left(period.start) == period.seconds
+    assert period.seconds_left(utc(2025, 12, 31, 23)) == period.seconds
     assert period.seconds_left(utc(2027, 1, 1)) == 0
     with pytest.raises(AssertionError):
         Period(period.start, period.start)

@@ -237,9 +237,10 @@ GRADUATED = PriceModel.GRADUATED
         (a_price(GRADUATED, tiers=tiers((None, "1", 0), (None, "1", 0))), ["tiers[0].up_to"]),
         (
             a_price(
-                GRADUATED, tiers=tiers((10, "1", 0), (10, "1", 0), (5, "1", 0), (None, "1", 0))
+                GRADUATED,
+                tiers=tiers((10, "1", 0), (10, "1", 0), (5, "1", 0), (7, "1", 0), (None, "1", 0)),
             ),
-            ["tiers[1].up_to", "tiers[2].up_to"],
+            ["tiers[1].up_to", "tiers[2].up_to", "tiers[3].up_to"],
         ),
         (a_price(GRADUATED, tiers=tiers((0, "1", 0), (None, "1", 0))), ["tiers[0].up_to"]),
         (
