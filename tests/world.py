@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from app.bell import Silent
+from app.bell import Bell, Silent
 from app.clock import Clock, ManualClock
 from app.db import payments as payment_rows
 from app.domain.calendar import Interval, Unit
@@ -210,6 +210,12 @@ class World:
         await self.tick()
         await self.expect(*expect)
 
+    async def advance_quietly(self, **time: int) -> None:
+        """Move time and let it work, whatever it tells."""
+        self.clock.advance(timedelta(**time))
+        await self.tick()
+        await self.told()
+
     async def tick(self) -> None:
         """Whatever is due at this instant happens, as the worker would do it."""
         await renewals.renew_due(self.rt)
@@ -354,6 +360,7 @@ async def open_world(
     simulator: SimulatorProcess | None = None,
     at: datetime = START,
     clock: Clock | None = None,
+    bell: Bell | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """A world on this database, its gateway the given simulator.
@@ -370,7 +377,7 @@ async def open_world(
         read_to = LEDGER_READ_TO.get(simulator.url, 0)
         fresh = ledger_since(simulator, read_to)
         LEDGER_READ_TO[simulator.url] = fresh[-1]["seq"] if fresh else read_to
-    async with open_runtime(chosen, clock=clock or manual, bell=Silent()) as rt:
+    async with open_runtime(chosen, clock=clock or manual, bell=bell or Silent()) as rt:
         opened = await merchants.create(
             rt, merchants.CreateMerchant(name="Shop", default_currency="EUR"), "test"
         )
