@@ -188,7 +188,8 @@ class Shop:
         if person.start_after is not None:
             body["start_at"] = (self.at + person.start_after).isoformat()
         subscription = await self.api.post("/v1/subscriptions", body)
-        self.subscribers.append(Subscriber(person, customer["id"], subscription["id"]))
+        broken = "declined" in person.token
+        self.subscribers.append(Subscriber(person, customer["id"], subscription["id"], broken))
         self.subscribers.sort(key=lambda s: s.person.number)
 
     async def _pay_with(self, customer: str, token: str) -> None:
@@ -229,10 +230,10 @@ class Shop:
         changes: list[Awaitable[None]] = []
         for subscriber in [s for s in self.subscribers if s.broken]:
             roll = self.dice.random()
-            if roll < 0.55:
+            if roll < 0.4:
                 subscriber.broken = False
                 changes.append(self._mend(subscriber))
-            elif roll < 0.75:
+            elif roll < 0.5:
                 subscriber.broken, subscriber.gone = False, True
                 changes.append(self._give_up(subscriber))
         content = [s for s in self.subscribers if not s.broken and not s.gone]
