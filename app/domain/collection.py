@@ -368,7 +368,7 @@ def _declined(
         Event(new_id(), Type.PAYMENT_FAILED, payment),
         Event(new_id(), Type.INVOICE_PAYMENT_FAILED, bill.invoice),
     ]
-    sub = _fallen_behind(bill.subscription)
+    sub = _fallen_behind(bill.subscription, bill.invoice)
     if sub is not None:
         events.append(Event(new_id(), Type.SUBSCRIPTION_PAST_DUE, sub))
     return Decision(
@@ -472,8 +472,9 @@ def _paid_up(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
     return replace(sub, status=status, expires_at=None, version=sub.version + 1)
 
 
-def _fallen_behind(sub: Subscription | None) -> Subscription | None:
-    if sub is None or sub.status in subscribing.ENDED:
+def _fallen_behind(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
+    """The subscription, behind because its latest invoice was declined; None if unchanged."""
+    if sub is None or sub.latest_invoice_id != invoice.id or sub.status in subscribing.ENDED:
         return None
     status = subscribing.after(sub.status, Happening.PAYMENT_FAILED)
     return None if status is sub.status else replace(sub, status=status, version=sub.version + 1)

@@ -314,6 +314,10 @@ def _check(cmd: Create, now: datetime) -> None:
                 "All items must have the same currency and interval.", param=f"items[{n}].price_id"
             )
     start = cmd.start_at or now
+    if first.interval.index(start, now, cmd.zone) > CATCH_UP_PERIODS_MAX:
+        raise InvalidRequest(
+            f"start_at is more than {CATCH_UP_PERIODS_MAX} periods back.", param="start_at"
+        )
     if cmd.cancel_at is not None and cmd.cancel_at <= start:
         raise InvalidRequest("cancel_at must come after the start.", param="cancel_at")
     if cmd.trial_end is not None and cmd.trial_end <= start:

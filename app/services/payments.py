@@ -315,12 +315,15 @@ def _decide(bill: Bill, attempt: Attempt, outcome: Outcome, now: datetime) -> De
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
-    """Find out about attempts that are in flight for too long; the number looked into."""
-    now = now or rt.clock.now()
-    looked = 0
+    """Find out about attempts that are in flight for too long; the number looked into.
+
+    As many at a time as may be in flight, so that none waits until its lease is over.
+    """
+    looked, limit = 0, min(SETTLE_MAX, rt.settings.charges_in_flight)
     for _ in range(CHUNKS_MAX):
+        at = now or rt.clock.now()
         async with rt.db.begin_system() as tx:
-            attempts = await payments.claim_look_ups(tx, scope, now, now + SEND_LEASE, SETTLE_MAX)
+            attempts = await payments.claim_look_ups(tx, scope, at, at + SEND_LEASE, limit)
             # A method detached since, or an account closed, must not hide what became of a charge.
             methods = await payments.methods(
                 tx, [(a.merchant_id, a.payment_method_id) for a in attempts], usable=False
@@ -331,7 +334,7 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
         async with asyncio.TaskGroup() as group:
             for attempt in attempts:
                 method = methods.get((attempt.merchant_id, attempt.payment_method_id))
-                group.create_task(_resolve(rt, attempt, method, places, now))
+                group.create_task(_resolve(rt, attempt, method, places, at))
         looked += len(attempts)
     return looked
 

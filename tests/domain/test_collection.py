@@ -277,6 +277,17 @@ def test_only_the_latest_invoice_brings_a_subscription_back():
         assert bool(decision.subscriptions) is woken
 
 
+def test_only_the_latest_invoice_lets_a_subscription_fall_behind():
+    books = begin(shop())
+    whole = bill(books)
+    newer = replace(whole.subscription, latest_invoice_id=METHOD)
+    for sub, falls in ((whole.subscription, True), (newer, False), (None, False)):
+        decision = collection.settle(
+            replace(whole, subscription=sub), DECLINED, START, books.new_id
+        )
+        assert bool(decision.subscriptions) is falls
+
+
 def test_paid_outside_closes_the_payment_and_wakes_the_subscription():
     books = shop(wait_for_payment=True)
     whole = bill(books)

@@ -304,6 +304,7 @@ def test_a_step_is_taken_only_when_it_is_due():
         (lambda: order(price(), price(interval=Interval(Unit.YEAR))), "same currency"),
         (lambda: order(price(), price(currency="USD")), "same currency"),
         (lambda: order(cancel_at=START), "after the start"),
+        (lambda: order(start_at=datetime(1990, 1, 1, tzinfo=UTC)), "more than 400 periods back"),
         (lambda: order(start_at=START + DAY, cancel_at=START + DAY), "after the start"),
     ],
 )

@@ -65,6 +65,23 @@ async def test_a_subscription_that_is_behind_goes_on_renewing(world: World) -> N
     await world.assert_clean()
 
 
+async def test_an_old_invoice_declined_again_does_not_set_a_paid_up_subscription_back(
+    world: World,
+) -> None:
+    customer = await world.customer()
+    sub = await world.subscribe(customer, await world.price("1000"))
+    bad = await world.attach(customer, "pm_sim_declined_do_not_honor")
+    await world.told()
+    await world.advance(months=1, expect=BEHIND)
+    await world.attach(customer, "pm_sim_ok")
+    await world.advance(months=1, expect=[*RENEWED, "subscription.activated"])
+    _, february, _ = await world.invoices(sub)
+    await world.pay(february["id"], bad)
+    await world.expect(*DECLINED)
+    assert await world.status(sub) == "active"
+    await world.assert_clean()
+
+
 async def test_a_card_that_is_declined_three_times_is_charged_once_the_fourth(
     world: World,
 ) -> None:
