@@ -44,8 +44,8 @@ from bench.telco_convert import Expected, convert, months_before
 
 START_SECONDS = 20
 SIMULATOR_SECRET = "sk_sim_test"
-WARM_MONTHS = 2
-"""After so many months there is something to gather statistics about."""
+ANALYZE_MONTHS = (2, 12)
+"""After so many months statistics are gathered, as autovacuum does once there are enough rows."""
 
 
 @dataclass(frozen=True)
@@ -199,13 +199,12 @@ async def advance(
         TextColumn("{task.fields[charges]:,} charges"),
         TimeRemainingColumn(),
     )
-    warm = months_before(expected.end, month(expected.end) - first - WARM_MONTHS)
+    total = month(expected.end) - first
+    legs = [months_before(expected.end, total - n) for n in ANALYZE_MONTHS if n < total]
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(
-            "", total=month(expected.end) - first, invoices=0, speed=0, charges=0
-        )
+        task = progress.add_task("", total=total, invoices=0, speed=0, charges=0)
         display = Display(progress, task, first)
-        for leg in (warm, expected.end) if warm < expected.end else (expected.end,):
+        for leg in (*legs, expected.end):
             await test_clocks.aim(rt, caller, clock, leg)
             await test_clocks.advance_all(rt, clock, display)
             display.before = display.now
