@@ -1,7 +1,6 @@
 """The command that proves the books: every promise they hold, checked now."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,14 +31,32 @@ def audit(
     if as_json:
         import orjson
 
-        found = {"clean": report.is_clean, "findings": [asdict(f) for f in report.findings]}
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(document(report), option=orjson.OPT_INDENT_2).decode())
     else:
         from rich.console import Console
 
         Console().print(table(report))
     if not report.is_clean:
         raise typer.Exit(1)
+
+
+def document(report: "Report") -> dict[str, Any]:
+    """The report for programs: `samples` name the merchant and the thing."""
+    from app import ids
+
+    findings = [
+        {
+            "name": finding.name,
+            "promise": finding.promise,
+            "exceptions": finding.exceptions,
+            "samples": [
+                {"merchant_id": ids.show("mer", merchant), "what": what}
+                for merchant, what in finding.samples
+            ],
+        }
+        for finding in report.findings
+    ]
+    return {"clean": report.is_clean, "findings": findings}
 
 
 def table(report: "Report") -> "Table":

@@ -70,7 +70,7 @@ def tables(found: "Status") -> "Iterator[Table | str]":
         style = "red" if queue.overdue else None
         due.add_row(queue.name, str(queue.due), str(queue.overdue), oldest, style=style)
     yield due
-    flying = ", ".join(f"{n} {kind}s {status}" for kind, status, n in found.in_flight)
+    flying = ", ".join(f"{kind}s {status} {n}" for kind, status, n in found.in_flight)
     yield f"In flight: {flying or 'nothing'}."
     yield _named("Parked", found.parked)
     yield _named("Awaiting review", found.awaiting_review)
