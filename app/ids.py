@@ -11,13 +11,16 @@ from uuid_utils.compat import uuid7
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 PAIRS: Final = tuple(a + b for a in ALPHABET for b in ALPHABET)
+TRIPLES: Final = tuple(a + b for a in PAIRS for b in ALPHABET)
+"""Three digits for each 15 bits: 2 MB that make showing an identifier three times as quick."""
 VALUES: Final = {digit: value for value, digit in enumerate(ALPHABET)}
 DIGITS: Final = 26
 
 PREFIXES: Final = frozenset(
     """
     mer key cus pm plan price ftr cpn dis txr sub si inv il pay att re cn clock evt we del req gwa
-    """.split()
+    bt le
+    """.split()  # noqa: SIM905  one word each, read at a glance
 )
 
 
@@ -32,13 +35,15 @@ def new_id() -> UUID:
 
 def show(prefix: str, id: UUID) -> str:
     """The public form of `id`: `show("sub", id)` is `sub_` and 26 digits."""
-    rest = id.int
-    digits = []
-    for _ in range(13):
-        digits.append(PAIRS[rest & 1023])
-        rest >>= 10
-    digits.reverse()
-    return f"{prefix}_{''.join(digits)}"
+    whole = id.int
+    # Three parts of 11, 9 and 6 digits: arithmetic on each is cheaper than on all 128 bits.
+    high, middle, low = whole >> 75, whole >> 30 & 0x1FFFFFFFFFFF, whole & 0x3FFFFFFF
+    return (
+        f"{prefix}_{PAIRS[high >> 45]}"
+        f"{TRIPLES[high >> 30 & 32767]}{TRIPLES[high >> 15 & 32767]}{TRIPLES[high & 32767]}"
+        f"{TRIPLES[middle >> 30]}{TRIPLES[middle >> 15 & 32767]}{TRIPLES[middle & 32767]}"
+        f"{TRIPLES[low >> 15]}{TRIPLES[low & 32767]}"
+    )
 
 
 def parse(prefix: str, text: str) -> UUID:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api import common as c
 from app.api.answers import secret_answer
 from app.api.common import Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import ApiKey
 from app.api.pages import Created
 from app.db.views import API_KEY
@@ -66,9 +66,9 @@ async def list_api_keys(ask: Asked, query: Annotated[ApiKeysQuery, Query()]) -> 
 
 
 @router.get("/{api_key_id}", operation_id="get_api_key", response_model=ApiKey)
-async def get_api_key(ask: Asked, api_key_id: c.ApiKeyRef, expand: ExpandQuery) -> Response:
+async def get_api_key(ask: Asked, api_key_id: c.ApiKeyRef) -> Response:
     """Get a key, without its secret."""
-    return await ask.one(API_KEY, api_key_id, expand)
+    return await ask.one(API_KEY, api_key_id)
 
 
 @router.post("/{api_key_id}/revoke", operation_id="revoke_api_key", response_model=ApiKey)

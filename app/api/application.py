@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import (
     api_keys,
@@ -32,7 +33,8 @@ from app.api import (
     tax_rates,
     test_clocks,
 )
-from app.api.edge import Asgi, Edge, Receive, Scope, Send
+from app.api.edge import Edge
+from app.api.endpoint import Endpoint
 from app.domain.errors import BillingError
 from app.runtime import Runtime, open_runtime
 from app.services.api_keys import KeyRing
@@ -58,28 +60,48 @@ ROUTERS = (
     operations.router,
 )
 
+NOUN: Final = 2
+SINGLE: Final = 4
+"""Segments of `/v1/noun/id`; the first is empty."""
+
 
 class Dispatch:
-    """Finds the route by the noun in its address first, so that the other nouns' cost nothing."""
+    """Finds the route by the noun in the address, so that the other nouns' cost nothing.
 
-    def __init__(self, router: Asgi, routes: Iterable[BaseRoute]) -> None:
-        self._router = router
-        self._by_noun: dict[str, list[Route]] = {}
+    Reading a single object is what callers do most: it needs no pattern and no FastAPI at all.
+    """
+
+    def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._router = AsyncExitStackMiddleware(router)
+        self._found = AsyncExitStackMiddleware(_handle_found)
+        self._singles: dict[str, Endpoint] = {}
+        self._by_noun: dict[str, list[Endpoint]] = {}
         for route in routes:
-            if isinstance(route, Route) and route.path.startswith("/v1/"):
-                self._by_noun.setdefault(route.path.split("/")[2], []).append(route)
+            if isinstance(route, Endpoint):
+                self._by_noun.setdefault(route.need.noun, []).append(route)
+                if route.reads_one:
+                    self._singles[route.need.noun] = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            segments = scope["path"].split("/", 3)
-            noun = segments[2] if len(segments) > 2 else ""  # noqa: PLR2004  /v1/noun
-            for route in self._by_noun.get(noun, ()):
+            segments = scope["path"].split("/")
+            if len(segments) == SINGLE and scope["method"] == "GET":
+                single = self._singles.get(segments[2])
+                if single is not None and segments[1] == "v1" and segments[3]:
+                    scope["route"] = single
+                    await single.read_one(scope, receive, send, segments[3])
+                    return
+            for route in self._by_noun.get(segments[2] if len(segments) > NOUN else "", ()):
                 match, found = route.matches(scope)
                 if match is Match.FULL:
                     scope.update(found)
-                    await route.handle(scope, receive, send)
+                    await self._found(scope, receive, send)
                     return
         await self._router(scope, receive, send)
+
+
+async def _handle_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope["route"].handle(scope, receive, send)
 
 
 class Service(FastAPI):
@@ -87,12 +109,23 @@ class Service(FastAPI):
 
     def __init__(self, body_bytes_max: int, **options: Any) -> None:
         self._body_bytes_max = body_bytes_max
+        self._stack: ASGIApp | None = None
         super().__init__(**options)
 
-    def build_middleware_stack(self) -> Asgi:
-        routed = AsyncExitStackMiddleware(Dispatch(self.router, self.routes))
+    def build_middleware_stack(self) -> ASGIApp:
+        routed = Dispatch(self.router, self.routes)
         handled = ExceptionMiddleware(routed, handlers=self.exception_handlers)
         return Edge(handled, body_bytes_max=self._body_bytes_max)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._stack is None and not self._native_telemetry.enabled():
+            # Asked once: whoever wants telemetry has set it up before the first request.
+            self._stack = self.build_middleware_stack()
+        if self._stack is None or scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self._stack(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

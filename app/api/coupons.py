@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Change, Flag, Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Coupon
 from app.api.pages import Created
 from app.db.views import COUPON
@@ -64,9 +64,9 @@ async def list_coupons(ask: Asked, query: Annotated[CouponsQuery, Query()]) -> R
 
 
 @router.get("/{coupon_id}", operation_id="get_coupon", response_model=Coupon)
-async def get_coupon(ask: Asked, coupon_id: c.CouponRef, expand: ExpandQuery) -> Response:
+async def get_coupon(ask: Asked, coupon_id: c.CouponRef) -> Response:
     """Get a coupon."""
-    return await ask.one(COUPON, coupon_id, expand)
+    return await ask.one(COUPON, coupon_id)
 
 
 @router.patch("/{coupon_id}", operation_id="update_coupon", response_model=Coupon)

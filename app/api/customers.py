@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Change, Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import BalanceTransaction, Customer
 from app.api.pages import Created
 from app.db.views import BALANCE_TRANSACTION, CUSTOMER
@@ -105,9 +105,9 @@ async def list_customers(ask: Asked, query: Annotated[CustomersQuery, Query()]) 
 
 
 @router.get("/{customer_id}", operation_id="get_customer", response_model=Customer)
-async def get_customer(ask: Asked, customer_id: c.CustomerRef, expand: ExpandQuery) -> Response:
+async def get_customer(ask: Asked, customer_id: c.CustomerRef) -> Response:
     """Get a customer."""
-    return await ask.one(CUSTOMER, customer_id, expand)
+    return await ask.one(CUSTOMER, customer_id)
 
 
 @router.patch("/{customer_id}", operation_id="update_customer", response_model=Customer)

@@ -1,20 +1,14 @@
 """The outermost layer: names each request, bounds its body, counts it, and lets no error out."""
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import log
 from app.api import problems
 from app.ids import new_id, show
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUESTS: Final = Counter(
     "perennial_http_requests_total", "Answers given.", ("method", "route", "status")
@@ -35,7 +29,7 @@ _histograms: dict[tuple[str, str], Any] = {}
 class Edge:
     """Wraps the whole application."""
 
-    def __init__(self, app: Asgi, *, body_bytes_max: int) -> None:
+    def __init__(self, app: ASGIApp, *, body_bytes_max: int) -> None:
         self._app = app
         self._body_bytes_max = body_bytes_max
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api import common as c
 from app.api.answers import answer
 from app.api.common import ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Event
 from app.api.pages import Created
 from app.db.views import EVENT
@@ -51,6 +51,6 @@ async def list_events(ask: Asked, query: Annotated[EventsQuery, Query()]) -> Res
 
 
 @router.get("/{event_id}", operation_id="get_event", response_model=Event)
-async def get_event(ask: Asked, event_id: c.EventRef, expand: ExpandQuery) -> Response:
+async def get_event(ask: Asked, event_id: c.EventRef) -> Response:
     """Get an event."""
-    return await ask.one(EVENT, event_id, expand)
+    return await ask.one(EVENT, event_id)

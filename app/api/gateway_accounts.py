@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import GatewayAccount
 from app.api.pages import Created
 from app.db.views import GATEWAY_ACCOUNT
@@ -35,8 +35,6 @@ async def list_gateway_accounts(
 @router.get(
     "/{gateway_account_id}", operation_id="get_gateway_account", response_model=GatewayAccount
 )
-async def get_gateway_account(
-    ask: Asked, gateway_account_id: c.GatewayAccountRef, expand: ExpandQuery
-) -> Response:
+async def get_gateway_account(ask: Asked, gateway_account_id: c.GatewayAccountRef) -> Response:
     """Get a gateway account."""
-    return await ask.one(GATEWAY_ACCOUNT, gateway_account_id, expand)
+    return await ask.one(GATEWAY_ACCOUNT, gateway_account_id)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Flag, Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Invoice, InvoiceLine
 from app.api.pages import Created, Listing
 from app.db.views import INVOICE, INVOICE_LINE, PAYMENT
@@ -58,9 +58,9 @@ async def list_invoices(ask: Asked, query: Annotated[InvoicesQuery, Query()]) ->
 
 
 @router.get("/{invoice_id}", operation_id="get_invoice", response_model=Invoice)
-async def get_invoice(ask: Asked, invoice_id: c.InvoiceRef, expand: ExpandQuery) -> Response:
+async def get_invoice(ask: Asked, invoice_id: c.InvoiceRef) -> Response:
     """Get an invoice with its lines."""
-    return await ask.one(INVOICE, invoice_id, expand)
+    return await ask.one(INVOICE, invoice_id)
 
 
 @router.get(

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.api.auth import Access
 from app.api.endpoint import Endpoint
+from app.api.pages import EXPAND, EXPANSIONS_MAX
 from app.api.problems import MEDIA_TYPE, ProblemDocument
 
 TITLE: Final = "Perennial"
@@ -65,7 +66,19 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "500": "Something went wrong on our side.",
     "503": "Not reachable at this moment; ask again.",
 }
-HEADERS: Final = {
+PARAMETERS: Final = {
+    "Expand": {
+        "name": "expand",
+        "in": "query",
+        "required": False,
+        "description": EXPAND,
+        "schema": {
+            "type": "array",
+            "items": {"type": "string"},
+            "maxItems": EXPANSIONS_MAX,
+            "examples": [["customer"]],
+        },
+    },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
@@ -160,7 +173,7 @@ def _complete(app: FastAPI, made: dict[str, Any]) -> None:
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem
     components["schemas"] = dict(sorted(schemas.items()))
-    components["parameters"] = HEADERS
+    components["parameters"] = PARAMETERS
     components["responses"] = {
         f"Problem{status}": {
             "description": text,
@@ -198,16 +211,12 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
         names.append("IdempotencyKey")
     if (route.methods or set()) & {"PATCH", "DELETE"}:
         names.append("IfMatch")
-    if _reads_one(route):
-        names.append("IfNoneMatch")
+    if route.reads_one:
+        names += ["Expand", "IfNoneMatch"]
         operation["responses"]["304"] = {"description": "Unchanged since the ETag that was sent."}
     if names:
         refs = [{"$ref": f"#/components/parameters/{name}"} for name in names]
         operation["parameters"] = operation.get("parameters", []) + refs
-
-
-def _reads_one(route: Endpoint) -> bool:
-    return route.methods == {"GET"} and route.path.endswith("}")
 
 
 def _statuses(route: Endpoint) -> Iterator[str]:

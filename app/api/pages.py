@@ -21,12 +21,15 @@ CURSOR_CHARS_MAX: Final = 64
 DIGEST_BYTES: Final = 8
 ID_BYTES: Final = 16
 
+EXPAND: Final = (
+    "References to show in full, comma-separated or repeated: `expand=customer` puts the object "
+    "beside `customer_id`."
+)
 Expand = Annotated[
     list[str],
     Field(
         max_length=EXPANSIONS_MAX,
-        description="References to show in full, comma-separated or repeated: `expand=customer` "
-        "puts the object beside `customer_id`.",
+        description=EXPAND,
         examples=[["customer"]],
     ),
 ]

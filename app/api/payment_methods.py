@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Change, Flag, Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import PaymentMethod
 from app.api.pages import Created
 from app.db.views import PAYMENT_METHOD
@@ -81,11 +81,9 @@ async def list_payment_methods(
 
 
 @router.get("/{payment_method_id}", operation_id="get_payment_method", response_model=PaymentMethod)
-async def get_payment_method(
-    ask: Asked, payment_method_id: c.PaymentMethodRef, expand: ExpandQuery
-) -> Response:
+async def get_payment_method(ask: Asked, payment_method_id: c.PaymentMethodRef) -> Response:
     """Get a payment method."""
-    return await ask.one(PAYMENT_METHOD, payment_method_id, expand)
+    return await ask.one(PAYMENT_METHOD, payment_method_id)
 
 
 @router.patch(

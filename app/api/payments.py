@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Payment
 from app.api.pages import Created
 from app.db.views import PAYMENT
@@ -33,6 +33,6 @@ async def list_payments(ask: Asked, query: Annotated[PaymentsQuery, Query()]) ->
 
 
 @router.get("/{payment_id}", operation_id="get_payment", response_model=Payment)
-async def get_payment(ask: Asked, payment_id: c.PaymentRef, expand: ExpandQuery) -> Response:
+async def get_payment(ask: Asked, payment_id: c.PaymentRef) -> Response:
     """Get a payment."""
-    return await ask.one(PAYMENT, payment_id, expand)
+    return await ask.one(PAYMENT, payment_id)

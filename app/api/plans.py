@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Change, Flag, Input, ListOf
-from app.api.endpoint import Asked, CatalogEndpoint, ExpandQuery
+from app.api.endpoint import Asked, CatalogEndpoint
 from app.api.objects import Plan
 from app.api.pages import Created
 from app.db.views import PLAN
@@ -79,9 +79,9 @@ async def list_plans(ask: Asked, query: Annotated[PlansQuery, Query()]) -> Respo
 
 
 @router.get("/{plan_id}", operation_id="get_plan", response_model=Plan)
-async def get_plan(ask: Asked, plan_id: c.PlanRef, expand: ExpandQuery) -> Response:
+async def get_plan(ask: Asked, plan_id: c.PlanRef) -> Response:
     """Get a plan."""
-    return await ask.one(PLAN, plan_id, expand)
+    return await ask.one(PLAN, plan_id)
 
 
 @router.patch("/{plan_id}", operation_id="update_plan", response_model=Plan)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Amount, Change, Flag, Input, ListOf, UnitAmount
-from app.api.endpoint import Asked, CatalogEndpoint, ExpandQuery
+from app.api.endpoint import Asked, CatalogEndpoint
 from app.api.objects import Price
 from app.api.pages import Created
 from app.db.views import PRICE
@@ -127,9 +127,9 @@ async def list_prices(ask: Asked, query: Annotated[PricesQuery, Query()]) -> Res
 
 
 @router.get("/{price_id}", operation_id="get_price", response_model=Price)
-async def get_price(ask: Asked, price_id: c.PriceRef, expand: ExpandQuery) -> Response:
+async def get_price(ask: Asked, price_id: c.PriceRef) -> Response:
     """Get a price."""
-    return await ask.one(PRICE, price_id, expand)
+    return await ask.one(PRICE, price_id)
 
 
 @router.patch("/{price_id}", operation_id="update_price", response_model=Price)

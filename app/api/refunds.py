@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Refund
 from app.api.pages import Created
 from app.db.views import REFUND
@@ -54,6 +54,6 @@ async def list_refunds(ask: Asked, query: Annotated[RefundsQuery, Query()]) -> R
 
 
 @router.get("/{refund_id}", operation_id="get_refund", response_model=Refund)
-async def get_refund(ask: Asked, refund_id: c.RefundRef, expand: ExpandQuery) -> Response:
+async def get_refund(ask: Asked, refund_id: c.RefundRef) -> Response:
     """Get a refund."""
-    return await ask.one(REFUND, refund_id, expand)
+    return await ask.one(REFUND, refund_id)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Change, Flag, Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Subscription
 from app.api.pages import Created
 from app.db.views import SUBSCRIPTION
@@ -111,11 +111,9 @@ async def list_subscriptions(ask: Asked, query: Annotated[SubscriptionsQuery, Qu
 
 
 @router.get("/{subscription_id}", operation_id="get_subscription", response_model=Subscription)
-async def get_subscription(
-    ask: Asked, subscription_id: c.SubscriptionRef, expand: ExpandQuery
-) -> Response:
+async def get_subscription(ask: Asked, subscription_id: c.SubscriptionRef) -> Response:
     """Get a subscription."""
-    return await ask.one(SUBSCRIPTION, subscription_id, expand)
+    return await ask.one(SUBSCRIPTION, subscription_id)
 
 
 @router.patch("/{subscription_id}", operation_id="update_subscription", response_model=Subscription)

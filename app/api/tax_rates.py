@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Change, Flag, Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import TaxRate
 from app.api.pages import Created
 from app.db.views import TAX_RATE
@@ -61,9 +61,9 @@ async def list_tax_rates(ask: Asked, query: Annotated[TaxRatesQuery, Query()]) -
 
 
 @router.get("/{tax_rate_id}", operation_id="get_tax_rate", response_model=TaxRate)
-async def get_tax_rate(ask: Asked, tax_rate_id: c.TaxRateRef, expand: ExpandQuery) -> Response:
+async def get_tax_rate(ask: Asked, tax_rate_id: c.TaxRateRef) -> Response:
     """Get a tax rate."""
-    return await ask.one(TAX_RATE, tax_rate_id, expand)
+    return await ask.one(TAX_RATE, tax_rate_id)
 
 
 @router.patch("/{tax_rate_id}", operation_id="update_tax_rate", response_model=TaxRate)

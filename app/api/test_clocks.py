@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app.api import common as c
 from app.api.common import Input, ListOf
-from app.api.endpoint import Asked, Endpoint, ExpandQuery
+from app.api.endpoint import Asked, Endpoint
 from app.api.objects import TestClock
 from app.api.pages import Created
 from app.db.views import TEST_CLOCK
@@ -43,11 +43,9 @@ async def list_test_clocks(ask: Asked, query: Annotated[Created, Query()]) -> Re
 
 
 @router.get("/{test_clock_id}", operation_id="get_test_clock", response_model=TestClock)
-async def get_test_clock(
-    ask: Asked, test_clock_id: c.TestClockRef, expand: ExpandQuery
-) -> Response:
+async def get_test_clock(ask: Asked, test_clock_id: c.TestClockRef) -> Response:
     """Get a test clock."""
-    return await ask.one(TEST_CLOCK, test_clock_id, expand)
+    return await ask.one(TEST_CLOCK, test_clock_id)
 
 
 @router.post(
