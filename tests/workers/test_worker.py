@@ -70,6 +70,7 @@ def worker(database: str, redis: str, simulator: str) -> Iterator["subprocess.Po
         "PERENNIAL_SIMULATOR_URL": simulator,
         "PERENNIAL_LOG_LEVEL": "warning",
         "PERENNIAL_CHUNK_SIZE": "7",
+        "PERENNIAL_CHARGES_IN_FLIGHT": "3",
     }
     command = [sys.executable, "-m", "app.cli", "worker", "--no-supervise"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
