@@ -55,6 +55,14 @@ class NewMethod:
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """Where the imported belong: the account that charges them, and the clock they live on."""
+
+    gateway_account_id: UUID | None
+    test_clock_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class AmountKey:
     """The price of a plan that costs just this a unit, per unit and in advance."""
 
@@ -260,68 +268,68 @@ async def insert_prices(
 async def insert_customers(
     tx: Tx,
     merchant_id: UUID,
-    fresh: Sequence[NewCustomer],
-    test_clock_id: UUID | None,
+    customers: Sequence[NewCustomer],
+    methods: Sequence[NewMethod],
+    home: Home,
     now: datetime,
 ) -> None:
-    """Store customers, yet without their default payment methods."""
-    await bulk.insert(
-        tx,
-        tables.customers,
-        (
-            *("merchant_id", "id", "external_id", "email", "name", "country", "address", "zone"),
-            *("test_clock_id", "metadata", "created_at"),
-        ),
-        [
-            (
-                *(merchant_id, c.id, c.external_id, c.email, c.name, c.country),
-                dumps({"country": c.country} if c.country else {}),
-                *(c.zone, test_clock_id, "{}", now),
-            )
-            for c in fresh
-        ],
-    )
+    """Store customers and payment methods, which refer to each other, in one statement.
 
-
-async def insert_methods(
-    tx: Tx, merchant_id: UUID, account_id: UUID, fresh: Sequence[NewMethod], now: datetime
-) -> None:
-    """Store payment methods."""
-    await bulk.insert(
-        tx,
-        tables.payment_methods,
-        (
-            *("merchant_id", "id", "customer_id", "gateway_account_id", "gateway_reference"),
-            *("gateway_customer_reference", "brand", "last_four", "expiry_month", "expiry_year"),
-            "created_at",
-        ),
-        [
-            (
-                *(merchant_id, m.id, m.customer_id, account_id, m.reference),
-                *(m.customer_reference, m.brand, m.last_four, m.expiry_month, m.expiry_year),
-                now,
-            )
-            for m in fresh
-        ],
-    )
-
-
-async def set_default_methods(
-    tx: Tx, merchant_id: UUID, customers: Sequence[tuple[UUID, UUID]]
-) -> None:
-    """Give customers stored in this transaction their default payment methods."""
-    if not customers:
+    Foreign keys are checked at its end, so a customer has its default method from the start.
+    """
+    if not customers and not methods:
         return
     await tx.run(
         """
-        UPDATE customers c SET default_payment_method_id = k.method_id
-          FROM unnest($2::uuid[], $3::uuid[]) AS k (id, method_id)
-         WHERE c.merchant_id = $1 AND c.id = k.id
+        WITH fresh AS (
+            INSERT INTO customers
+                (merchant_id, id, external_id, email, name, country, address, zone,
+                 default_payment_method_id, test_clock_id, created_at)
+            SELECT $1, c.id, c.external_id, c.email, c.name, c.country, c.address, c.zone,
+                   c.method_id, $3, $4
+              FROM unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::json[],
+                          $11::text[], $12::uuid[])
+                   AS c (id, external_id, email, name, country, address, zone, method_id)
+        )
+        INSERT INTO payment_methods
+            (merchant_id, id, customer_id, gateway_account_id, gateway_reference,
+             gateway_customer_reference, brand, last_four, expiry_month, expiry_year, created_at)
+        SELECT $1, m.id, m.customer_id, $2, m.reference, m.customer_reference, m.brand,
+               m.last_four, m.expiry_month, m.expiry_year, $4
+          FROM unnest($13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[],
+                      $19::smallint[], $20::smallint[])
+               AS m (id, customer_id, reference, customer_reference, brand, last_four,
+                     expiry_month, expiry_year)
         """,
         merchant_id,
-        [customer for customer, _ in customers],
-        [method for _, method in customers],
+        home.gateway_account_id,
+        home.test_clock_id,
+        now,
+        *_columns(
+            8,
+            [
+                (
+                    *(c.id, c.external_id, c.email, c.name, c.country),
+                    *(dumps({"country": c.country} if c.country else {}), c.zone, c.method_id),
+                )
+                for c in customers
+            ],
+        ),
+        *_columns(
+            8,
+            [
+                (
+                    *(m.id, m.customer_id, m.reference, m.customer_reference, m.brand),
+                    *(m.last_four, m.expiry_month, m.expiry_year),
+                )
+                for m in methods
+            ],
+        ),
     )
+
+
+def _columns(count: int, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
 
 
 async def tell(

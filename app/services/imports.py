@@ -15,7 +15,7 @@ from app.db import audit_log, decisions, imports, payment_methods, views
 from app.db.audit_log import Deed
 from app.db.base import Tx
 from app.db.errors import Refused
-from app.db.imports import AmountKey
+from app.db.imports import AmountKey, Home
 from app.domain.calendar import Interval
 from app.domain.errors import BillingError, Conflict, InvalidRequest
 from app.domain.event import Type
@@ -222,13 +222,8 @@ async def _write(run: Run, tx: Tx, draft: Draft, now: datetime) -> None:
     await imports.insert_plans(tx, merchant, draft.plans, now)
     priced = [(price.id, key) for key, price in draft.prices]
     await imports.insert_prices(tx, merchant, priced, now)
-    clock = run.options.test_clock_id
-    await imports.insert_customers(tx, merchant, draft.customers, clock, now)
-    if draft.methods:
-        assert run.account_id is not None
-        await imports.insert_methods(tx, merchant, run.account_id, draft.methods, now)
-    defaults = [(c.id, c.method_id) for c in draft.customers if c.method_id is not None]
-    await imports.set_default_methods(tx, merchant, defaults)
+    home = Home(run.account_id, run.options.test_clock_id)
+    await imports.insert_customers(tx, merchant, draft.customers, draft.methods, home, now)
     customers = [customer.id for customer in draft.customers]
     methods = [method.id for method in draft.methods]
     await imports.tell(tx, merchant, Type.CUSTOMER_CREATED, views.CUSTOMER, customers, now)
