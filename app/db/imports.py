@@ -305,27 +305,19 @@ async def insert_customers(
         home.gateway_account_id,
         home.test_clock_id,
         now,
-        *_columns(
-            8,
-            [
-                (
-                    *(c.id, c.external_id, c.email, c.name, c.country),
-                    *(dumps({"country": c.country} if c.country else {}), c.zone, c.method_id),
-                )
-                for c in customers
-            ],
-        ),
-        *_columns(
-            8,
-            [
-                (
-                    *(m.id, m.customer_id, m.reference, m.customer_reference, m.brand),
-                    *(m.last_four, m.expiry_month, m.expiry_year),
-                )
-                for m in methods
-            ],
-        ),
+        *_columns(8, [_customer(c) for c in customers]),
+        *_columns(8, [_method(m) for m in methods]),
     )
+
+
+def _customer(c: NewCustomer) -> tuple[Any, ...]:
+    address = dumps({"country": c.country} if c.country else {})
+    return (c.id, c.external_id, c.email, c.name, c.country, address, c.zone, c.method_id)
+
+
+def _method(m: NewMethod) -> tuple[Any, ...]:
+    shown = (m.brand, m.last_four, m.expiry_month, m.expiry_year)
+    return (m.id, m.customer_id, m.reference, m.customer_reference, *shown)
 
 
 def _columns(count: int, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
