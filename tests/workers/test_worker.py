@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.bell import RedisBell, deserialize, serialize
+from app.bell import RING_SECONDS_MAX, RedisBell, deserialize, serialize
 from app.clock import SystemClock
 from app.domain.calendar import Unit
 from app.embedded import Embedded
@@ -107,31 +107,44 @@ async def test_a_ring_wakes_the_worker_and_everything_due_is_billed_and_paid(
     await overdue.assert_clean()
 
 
-async def test_a_dead_redis_costs_a_caller_half_a_second_at_most_and_never_an_error(
+async def test_a_dead_redis_fails_nobody_and_is_found_again_when_it_is_back(
     tmp_path: Path, clean_database: str, simulator: SimulatorProcess
 ) -> None:
     servers = Embedded(tmp_path)
     url = servers.start_valkey()
     ringer = bell(url)
     await ringer.ring("renew")
-    client = Redis.from_url(url)
-    assert await client.zcard("arq:queue") == 1
+    assert await waiting(url) == 1
     assert servers._valkey is not None
     servers._valkey.process.kill()
     servers._valkey.process.wait()
     try:
         async with open_world(clean_database, simulator, bell=ringer) as world:
             began = monotonic()
+            await ringer.ring("renew")
+            assert monotonic() - began < 5 * RING_SECONDS_MAX  # busy machines are slower
             customer = await world.customer()
             await world.subscribe(customer, await world.price("1000"))
             await world.expect(*STARTED)
             await world.advance(months=1, expect=RENEWED)
-            assert monotonic() - began < 10
             await world.assert_clean()
+        servers.start_valkey()
+        again = bell(url)
+        await again.ring("collect")
+        assert await waiting(url) == 1 + 1  # what waited before the death, and this
+        await again.close()
     finally:
-        await client.aclose()
         await ringer.close()
         servers.stop()
+
+
+async def waiting(url: str) -> int:
+    """How many jobs wait in the queue."""
+    client = Redis.from_url(url)
+    try:
+        return int(await client.zcard("arq:queue"))
+    finally:
+        await client.aclose()
 
 
 async def test_the_jobs_do_what_is_due(world: World) -> None:
