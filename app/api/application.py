@@ -161,6 +161,6 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> Service:
         BillingError: problems.billing_error,
         RequestValidationError: problems.validation_error,
         HTTPException: problems.http_error,
-        OSError: problems.unreachable,  # also TimeoutError: the server or its pool
+        Exception: problems.unexpected,
     }
     return app

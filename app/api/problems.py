@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import log
+from app.db.errors import is_unreachable
 from app.domain.errors import (
     BillingError,
     Conflict,
@@ -256,8 +257,10 @@ def _methods(request: Request) -> set[str]:
     }
 
 
-async def unreachable(request: Request, error: Exception) -> Response:
-    """Answer while the database cannot be reached: nothing was changed, ask again."""
+async def unexpected(request: Request, error: Exception) -> Response:
+    """Answer while the database cannot be reached; what is our own mistake is raised on."""
+    if not is_unreachable(error):
+        raise error
     logger.warning("dependency_unreachable", kind=type(error).__name__)
     return problem(
         503,

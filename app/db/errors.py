@@ -3,6 +3,8 @@
 from typing import Final
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.errors import Conflict, InvalidRequest
 
@@ -40,6 +42,21 @@ DUPLICATES: Final = {
 
 class Refused(Exception):
     """The database refused what we wrote: a constraint, a guard or a value out of range."""
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the database could not be asked, or broke off: the same may work a moment later."""
+    match error:
+        case OSError() | PoolTimeoutError() | asyncpg.PostgresConnectionError():
+            return True
+        case asyncpg.OperatorInterventionError() | asyncpg.TooManyConnectionsError():
+            return True  # shutting down, starting up, canceled after statement_timeout, full
+        case asyncpg.InterfaceError():
+            return not isinstance(error, ValueError)  # that would be a wrong argument of ours
+        case DBAPIError():
+            return error.connection_invalidated
+        case _:
+            return False
 
 
 def translate(error: BaseException) -> BaseException:
