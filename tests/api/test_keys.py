@@ -1,7 +1,11 @@
 """Merchants and keys: made, limited, ended, and shown only once."""
 
 import base64
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +139,49 @@ async def test_use_is_noted_at_most_once_a_minute(api, rt, app, administrator) -
         app.state.keys = type(app.state.keys)()  # another process, that remembers nothing
         await api.get("/v1/customers")
         assert await administrator.fetchval(used) == noted
+
+
+def perennial(database_url: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *words],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_the_command_line_makes_merchants_and_keys(client, rt, database_url) -> None:
+    opened = perennial(database_url, "keys", "create", "--new-merchant", "Shop")
+    assert opened.returncode == 0, opened.stderr
+    key = {"Authorization": f"Bearer {opened.stdout.strip()}"}
+    assert (await client.get("/v1/customers", headers=key)).status_code == 200
+    merchant = opened.stderr.split()[-1].rstrip(".")
+    scoped = ("--merchant", merchant, "--scope", "plans:read", "--name", "page")
+    made = perennial(database_url, "keys", "create", *scoped)
+    weak = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    assert (await client.get("/v1/plans", headers=weak)).status_code == 200
+    assert (await client.get("/v1/customers", headers=weak)).status_code == 403
+    public = perennial(database_url, "keys", "create", "--merchant", merchant, "--publishable")
+    assert public.stdout.startswith("pk_test_")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--merchant", "mer_x"),
+        ("--merchant", "mer_01k9zs8m4vf1xr7c2n5q0d3tyb"),
+        ("--new-merchant", "Shop", "--currency", "XXX"),
+        ("--new-merchant", "Shop", "--scope", "everything"),
+    ],
+)
+async def test_the_command_line_says_what_is_wrong(rt, database_url, words) -> None:
+    refused = perennial(database_url, "keys", "create", *words)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert "Traceback" not in refused.stderr
 
 
 async def test_making_and_revoking_keys_is_audited(api, administrator) -> None:

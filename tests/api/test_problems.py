@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from app.api.body import looks_like_card
+
 pytestmark = pytest.mark.anyio
 
 MEMBERS = {
@@ -243,10 +245,9 @@ async def test_without_a_good_key_there_is_no_answer(client, rt, case: str) -> N
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_our_own_mistake_names_the_request_and_nothing_else(api, app) -> None:
+async def test_our_own_mistake_names_the_request_and_nothing_else(api, app, capsys) -> None:
     class Broken:
-        @property
-        def settings(self):
+        def __getattr__(self, name: str):
             raise RuntimeError("secret detail")
 
     app.state.runtime = Broken()
@@ -254,6 +255,45 @@ async def test_our_own_mistake_names_the_request_and_nothing_else(api, app) -> N
     problem = assert_problem(answer, 500, "internal_error")
     assert "secret detail" not in answer.text
     assert problem["detail"] == "Something went wrong on our side."
+    logged = capsys.readouterr().out
+    assert problem["request_id"] in logged
+    assert "RuntimeError" in logged
+    assert api.key not in logged, "a trace must not show what was in the request"
+
+
+CARDS = (
+    "4242424242424242",
+    "4222222222222",
+    "5555 5555 5555 4444",
+    "2223-0031-2200-3222",
+    "3782 822463 10005",
+    "6011111111111117",
+    "30569309025904",
+    "3566002020360505",
+    "6200000000000005",
+    "paid with 4000056655665556, thanks",
+)
+NOT_CARDS = (
+    "4242424242424241",  # the check digit is wrong
+    "1234567890123452",  # no network begins with 1
+    "42424242424242424242424242",  # longer than any card
+    "0" * 16,
+    "175928847299117063",  # a snowflake
+    "2030-01-31T12:00:00.424242Z",
+    "cus_4242424242424242",  # within a word
+    "+49 170 4242 4242",
+    "DE89 3704 0044 0532 0130 00",
+)
+
+
+@pytest.mark.parametrize("text", CARDS)
+def test_card_numbers_are_seen(text: str) -> None:
+    assert looks_like_card(text)
+
+
+@pytest.mark.parametrize("text", NOT_CARDS)
+def test_other_numbers_are_let_through(text: str) -> None:
+    assert not looks_like_card(text)
 
 
 async def test_the_process_says_whether_it_lives_and_works(client, rt) -> None:
