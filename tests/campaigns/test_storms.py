@@ -91,7 +91,7 @@ async def weather(
             customer = await world.customer()
             await world.subscribe(customer, price, start_at=START + timedelta(days=1))
         world.clock.set(START + timedelta(days=33))  # the first period and the second are due
-        deaths = await storm(world, gateway, workers, rounds=3 + subs // 8, seed=seed)
+        deaths = await storm(world, gateway, workers, rounds=2 + subs // 8, seed=seed)
         gateway.clear_faults()
         await recover(world)
         rows = await world.fetch(

@@ -208,6 +208,30 @@ def test_no_attempt_begins_on_what_is_not_payable(status):
         collection.begin(closed, (METHOD, GATEWAY), START, Books().new_id, str)
 
 
+@pytest.mark.parametrize("name", sorted(SETTLING))
+def test_the_page_for_the_customer_is_there_until_he_has_acted(name):
+    books = begin(shop())
+    settle(books, OUTCOMES["requires_action"])
+    assert bill(books).payment.action_url == "https://bank.example/3ds"
+    settle(books, OUTCOMES[name])
+    assert bill(books).payment.action_url is None
+
+
+def test_a_decline_says_why_and_what_the_gateway_called_it():
+    books = begin(shop())
+    settle(books, DECLINED)
+    attempt, paying = bill(books).attempt, bill(books).payment
+    assert (attempt.failure_code, attempt.gateway_code) == ("insufficient_funds", "51")
+    assert (attempt.gateway_reference, attempt.look_up_at) == ("ch_1", None)
+    assert attempt.settled_at == START
+    assert (paying.failure_code, paying.failure_category) == ("insufficient_funds", "soft")
+    assert (paying.due_at, paying.attempt_count) == (None, 1)
+    retried = collection.retry(paying, None, START)
+    books.payments[retried.id] = retried
+    begin(books)
+    assert bill(books).payment.failure_code is None
+
+
 def test_looking_up_ends_with_a_person_after_the_last_time():
     books = begin(shop())
     now = START
