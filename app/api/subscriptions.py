@@ -14,8 +14,7 @@ from app.api.pages import Created
 from app.db.views import SUBSCRIPTION
 from app.domain.invoice import Collection
 from app.domain.subscription import Status
-from app.services import lookup, subscriptions
-from app.services.customers import merged
+from app.services import subscriptions
 from app.services.subscriptions import (
     DISCOUNTS_MAX,
     TAX_RATES_MAX,
@@ -122,12 +121,7 @@ async def update_subscription(
 ) -> Response:
     """Change how a subscription is paid, whether it ends with its period, or its metadata."""
     changes = body.model_dump(exclude_unset=True)
-    expected = ask.expected_version()
-    if "metadata" in changes:
-        present = await lookup.fields(ask.rt, ask.caller, SUBSCRIPTION, subscription_id)
-        changes["metadata"] = merged(present["metadata"], changes["metadata"])
-        expected = present["version"] if expected is None else expected
-    cmd = UpdateSubscription(subscription_id, changes, expected)
+    cmd = UpdateSubscription(subscription_id, changes, ask.expected_version())
     return await ask.present(SUBSCRIPTION, await subscriptions.update(ask.rt, ask.caller, cmd))
 
 

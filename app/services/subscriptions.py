@@ -18,6 +18,7 @@ from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, idempotency, payments
 from app.services.caller import Caller
+from app.services.customers import merged
 
 DISCOUNTS_MAX: Final = 10
 TAX_RATES_MAX: Final = 5
@@ -47,7 +48,7 @@ class CreateSubscription:
 class UpdateSubscription:
     """Fields to change; a field that is not among `changes` stays.
 
-    Known: payment_method_id, metadata (merged by the caller), cancel_at_period_end.
+    Known: payment_method_id, metadata (merged; None takes a key out), cancel_at_period_end.
     """
 
     id: UUID
@@ -125,8 +126,9 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
         assert method_id is None or isinstance(method_id, UUID)
         if method_id is not None and method_id != sub.payment_method_id:
             await billing.payment_method_of(tx, sub.customer_id, method_id)
-        metadata = cmd.changes.get("metadata", sub.metadata)
-        assert isinstance(metadata, Mapping)
+        change = cmd.changes.get("metadata") or {}
+        assert isinstance(change, Mapping)
+        metadata = merged(sub.metadata, change)
         decision = lifecycle.edit(
             sub,
             lifecycle.Edit(

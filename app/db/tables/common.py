@@ -81,7 +81,7 @@ def instant(name: str, *, null: bool = False) -> Column[Any]:
 
 
 def document(name: str, *, null: bool = False, default: str | None = "{}") -> Column[Any]:
-    """Written once and read whole, so `json`: no parsing on the way in, exact text on the way out."""
+    """Written once and read whole, so `json`: exact text in and out, nothing parsed between."""
     return Column(
         name, JSON, nullable=null, server_default=None if default is None else text(f"'{default}'")
     )

@@ -1,4 +1,4 @@
-"""Invoices and their lines: priced intervals with their discounts and taxes, immutable once final."""
+"""Invoices and their lines: priced intervals with discounts and taxes, immutable once final."""
 
 from sqlalchemy import Boolean, Column, Index, UniqueConstraint, text
 
