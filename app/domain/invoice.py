@@ -230,10 +230,14 @@ def bill(  # noqa: PLR0913  the six inputs of every invoice, and where ids come 
     """
     assert charges, "an invoice has at least one line"
     lines = _lines(order, charges, discounts, rates, new_id)
-    subtotal = sum(line.charge.amount for line in lines)
-    discount_total = sum(line.discount_amount for line in lines)
-    tax_total = sum(line.tax_amount for line in lines)
-    tax_added = sum(t.amount for line in lines for t in line.taxes if not t.rate.inclusive)
+    subtotal = discount_total = tax_total = tax_added = 0
+    for line in lines:
+        subtotal += line.charge.amount
+        discount_total += line.discount_amount
+        tax_total += line.tax_amount
+        for tax in line.taxes:
+            if not tax.rate.inclusive:
+                tax_added += tax.amount
     total = subtotal - discount_total + tax_added
     if max(subtotal, total) > AMOUNT_MAX:
         raise InvalidRequest("This adds up to more than can be billed.", code="amount_too_large")

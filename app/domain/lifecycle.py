@@ -22,7 +22,15 @@ from app.domain.discount import Discount
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
-from app.domain.invoice import BillingReason, Charge, Collection, Invoice, LineKind, Order
+from app.domain.invoice import (
+    Billed,
+    BillingReason,
+    Charge,
+    Collection,
+    Invoice,
+    LineKind,
+    Order,
+)
 from app.domain.payment import Status as PaymentStatus
 from app.domain.pricing import Price, Timing
 from app.domain.subscription import (
@@ -282,26 +290,25 @@ def end(account: Account, at: datetime, now: datetime, new_id: NewId) -> Decisio
     """End it at `at`, billing what was used of items in arrears; nothing in advance comes back."""
     sub = account.subscription
     status = after(sub.status, Happening.CANCEL)
-    charges: list[Charge] = []
-    billed = sub.period is not None and sub.status not in (Status.TRIALING, Status.INCOMPLETE)
-    if billed and sub.period is not None and sub.period.start < at:
+    billed = None
+    runs = sub.status not in (Status.TRIALING, Status.INCOMPLETE)
+    if runs and sub.period is not None and sub.period.start < at:
         used = Period(sub.period.start, min(at, sub.period.end))
         charges = _charges(sub, Timing.ARREARS, sub.period, used)
+        if charges:
+            whole = Period(sub.period.start, at)
+            order = _order(sub, BillingReason.SUBSCRIPTION_CANCEL, whole, cycle_start=at)
+            billed = _bill(account, order, charges, now, new_id)
     ended = replace(
         sub,
         status=status,
         canceled_at=sub.canceled_at or now,
         expires_at=None,
         ended_at=at,
+        latest_invoice_id=billed.invoice.id if billed else sub.latest_invoice_id,
         version=sub.version + 1,
     )
-    canceled = (ended, Type.SUBSCRIPTION_CANCELED)
-    if not charges or sub.period is None:
-        return _told(*canceled, new_id)
-    order = _order(
-        sub, BillingReason.SUBSCRIPTION_CANCEL, Period(sub.period.start, at), cycle_start=at
-    )
-    return _bill(replace(account, subscription=ended), order, charges, canceled, now, new_id)
+    return _decided(account, (ended, Type.SUBSCRIPTION_CANCELED), billed, now, new_id)
 
 
 def _check(cmd: Create, now: datetime) -> None:
@@ -364,42 +371,50 @@ def _enter(
         charges = _charges(sub, Timing.ARREARS, sub.period, sub.period) + charges
     else:
         charges = _setup_fees(sub, period) + charges
+    reason, told = BillingReason.SUBSCRIPTION_CREATE, Type.SUBSCRIPTION_ACTIVATED
+    if happening is Happening.RENEW:
+        reason, told = BillingReason.SUBSCRIPTION_CYCLE, Type.SUBSCRIPTION_RENEWED
+    status = after(sub.status, happening)
+    billed = None
+    if charges:
+        order = _order(sub, reason, period, cycle_start=period.start)
+        billed = _bill(account, order, charges, now, new_id)
     entered = replace(
         sub,
-        status=after(sub.status, happening),
+        status=status,
         period=period,
         period_index=index,
+        latest_invoice_id=billed.invoice.id if billed else sub.latest_invoice_id,
         version=sub.version + 1,
     )
-    renewed = happening is Happening.RENEW
-    change = (entered, Type.SUBSCRIPTION_RENEWED if renewed else Type.SUBSCRIPTION_ACTIVATED)
-    if not charges:
-        return _told(*change, new_id)
-    reason = BillingReason.SUBSCRIPTION_CYCLE if renewed else BillingReason.SUBSCRIPTION_CREATE
-    order = _order(sub, reason, period, cycle_start=period.start)
-    return _bill(replace(account, subscription=entered), order, charges, change, now, new_id)
+    return _decided(account, (entered, told), billed, now, new_id)
 
 
 def _bill(
+    account: Account, order: Order, charges: list[Charge], now: datetime, new_id: NewId
+) -> Billed:
+    sub = account.subscription
+    credit = account.balance.amount
+    return invoicing.bill(order, charges, sub.discounts, sub.rates, credit, now, new_id)
+
+
+def _decided(
     account: Account,
-    order: Order,
-    charges: list[Charge],
     change: tuple[Subscription, Type],
+    billed: Billed | None,
     now: datetime,
     new_id: NewId,
 ) -> Decision:
-    """The decision that makes the invoice of `charges` and what follows from it."""
+    """The decision to make that change, with the invoice it is billed by and what follows."""
     sub, told = change
-    billed = invoicing.bill(
-        order, charges, sub.discounts, sub.rates, account.balance.amount, now, new_id
-    )
+    if billed is None:
+        return _told(sub, told, new_id)
     invoice = billed.invoice
-    used = _used(sub, order)
+    used = _used(sub, invoice.order)
     if used:
         left = {use.id: use.periods_remaining for use in used}
         kept = (replace(d, periods_remaining=left.get(d.id)) for d in sub.discounts)
         sub = replace(sub, discounts=tuple(d for d in kept if d.periods_remaining != 0))
-    sub = replace(sub, latest_invoice_id=invoice.id)
     return Decision(
         sub.merchant_id,
         subscriptions=(sub,),
