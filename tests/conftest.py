@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -20,7 +21,9 @@ from redis.asyncio import Redis
 
 from app.embedded import Embedded
 from tests.simulator import SimulatorProcess, start_simulator
-from tests.world import World, open_world
+
+if TYPE_CHECKING:
+    from tests.world import World
 
 TEMPLATE = "perennial_template"
 LOCK_WAIT = "5s"
@@ -155,8 +158,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 
 
 @pytest.fixture
-async def world(clean_database: str, simulator: SimulatorProcess) -> AsyncIterator[World]:
+async def world(clean_database: str, simulator: SimulatorProcess) -> AsyncIterator["World"]:
     """An empty shop on 31 January 2026, nine in the morning, in fair weather."""
+    from tests.world import open_world  # here, so that pure tests do not import every service
+
     simulator.clear_faults()
     async with open_world(clean_database, simulator) as opened:
         yield opened
