@@ -263,6 +263,24 @@ def test_what_the_gateway_has_named_was_executed():
         collection.never_executed(bill(books), START)
 
 
+def test_what_provably_never_happened_is_closed_and_due_again_under_another_key():
+    books = begin(shop())
+    settle(books, OUTCOMES["unknown"])
+    first = bill(books).attempt
+    books.record(collection.never_executed(bill(books), START + DAY))
+    closed, paying = books.attempts[first.id], bill(books).payment
+    assert (closed.status, closed.settled_at) == (AttemptStatus.CANCELED, START + DAY)
+    assert (closed.look_up_at, paying.status, paying.due_at) == (
+        None,
+        Status.SCHEDULED,
+        START + DAY,
+    )
+    begin(books, START + DAY)
+    again = bill(books).attempt
+    assert again.ordinal == 2
+    assert again.idempotency_key != first.idempotency_key
+
+
 def test_captured_for_an_invoice_that_is_void_is_a_person_s_affair():
     books = begin(shop())
     whole = bill(books)

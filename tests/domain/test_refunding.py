@@ -108,6 +108,17 @@ def test_an_answer_settled_twice_is_settled_once(name):
     assert once.told == twice.told
 
 
+def test_a_refusal_keeps_what_the_gateway_said():
+    books = paid()
+    refund = request(books, 400)
+    no = RefundDeclined(RefundDeclineReason.INSUFFICIENT_BALANCE, "poor", "re_9")
+    answer(books, refund, no)
+    latest = books.refunds[refund.id]
+    assert (latest.failure_code, latest.detail) == ("insufficient_balance", "poor")
+    assert (latest.gateway_reference, latest.settled_at) == ("re_9", START)
+    assert books.told[-1] == "refund.failed"
+
+
 def test_after_the_last_look_a_person_is_told():
     books = paid()
     refund = request(books, 400)
