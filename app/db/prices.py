@@ -20,7 +20,8 @@ async def load(tx: Tx, keys: Iterable[Key]) -> dict[Key, Price]:
         """
         SELECT p.merchant_id, p.id, p.plan_id, p.price_version, p.lookup_key, p.nickname,
                p.currency, p.interval_unit, p.interval_count, p.model,
-               p.unit_amount_decimal, p.tiers, p.package_size, p.timing, p.usage_type, p.tax_behaviour, p.setup_fee, p.trial_days,
+               p.unit_amount_decimal, p.tiers, p.package_size,
+               p.timing, p.usage_type, p.tax_behaviour, p.setup_fee, p.trial_days,
                plans.name AS plan_name
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN prices p USING (merchant_id, id)

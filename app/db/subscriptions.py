@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -215,10 +216,15 @@ async def _discounts(tx: Tx, keys: Sequence[Key]) -> dict[Key, tuple[Discount, .
         [k[0] for k in keys],
         [k[1] for k in keys],
     )
+    known: dict[Key, Coupon] = {}
     found: dict[Key, list[Discount]] = defaultdict(list)
     for row in rows:
-        discount = Discount(row["id"], coupon(row), row["periods_remaining"])
-        found[row["merchant_id"], row["subscription_id"]].append(discount)
+        merchant, coupon_id = row["merchant_id"], row["coupon_id"]
+        given = known.get((merchant, coupon_id))
+        if given is None:
+            given = known[merchant, coupon_id] = coupon(row)
+        discount = Discount(row["id"], given, row["periods_remaining"])
+        found[merchant, row["subscription_id"]].append(discount)
     return {key: tuple(discounts) for key, discounts in found.items()}
 
 
@@ -252,9 +258,10 @@ async def _rates(tx: Tx, keys: Sequence[Key]) -> dict[Key, tuple[TaxRate, ...]]:
     found: dict[Key, list[TaxRate]] = defaultdict(list)
     for row in rows:
         merchant, rate_id = row["merchant_id"], row["id"]
-        if (merchant, rate_id) not in known:
-            known[merchant, rate_id] = rate(row)
-        found[merchant, row["subscription_id"]].append(known[merchant, rate_id])
+        given = known.get((merchant, rate_id))
+        if given is None:
+            given = known[merchant, rate_id] = rate(row)
+        found[merchant, row["subscription_id"]].append(given)
     return {key: tuple(rates) for key, rates in found.items()}
 
 
@@ -271,7 +278,7 @@ def rate(row: Row) -> TaxRate:
 
 async def _default_methods(tx: Tx, subs: Sequence[Subscription]) -> dict[Key, UUID]:
     """The customers' default payment methods, where one is set."""
-    customers = sorted({(s.merchant_id, s.customer_id) for s in subs})
+    customers = list({(s.merchant_id, s.customer_id) for s in subs if s.payment_method_id is None})
     rows = await tx.fetch(
         """
         SELECT c.merchant_id, c.id, c.default_payment_method_id
@@ -283,6 +290,12 @@ async def _default_methods(tx: Tx, subs: Sequence[Subscription]) -> dict[Key, UU
         [c[1] for c in customers],
     )
     return {(row["merchant_id"], row["id"]): row["default_payment_method_id"] for row in rows}
+
+
+@lru_cache(maxsize=64)
+def _interval(unit: str, count: int) -> Interval:
+    """One for all who have the same."""
+    return Interval(Unit(unit), count)
 
 
 def _subscription(
@@ -298,7 +311,7 @@ def _subscription(
         customer_id=row["customer_id"],
         status=Status(row["status"]),
         currency=row["currency"],
-        interval=Interval(Unit(row["interval_unit"]), row["interval_count"]),
+        interval=_interval(row["interval_unit"], row["interval_count"]),
         zone=row["zone"],
         anchor=row["anchor"],
         period=None if start is None else Period(start, end),

@@ -22,7 +22,8 @@ from app.ids import new_id, show
 from app.runtime import Runtime
 from app.services import idempotency, lookup
 from app.services.caller import Caller
-from app.services.customers import check_version, merged
+from app.services.customers import check_version
+from app.services.metadata import merged
 
 PERCENT_PLACES: Final = 4
 """A percentage with four decimals counts millionths: 12.5 % is 125,000."""

@@ -20,9 +20,9 @@ from app.ids import new_id, show
 from app.runtime import Runtime
 from app.services import idempotency, lookup
 from app.services.caller import Caller
+from app.services.metadata import merged
 from app.services.subscriptions import now_of_customer
 
-METADATA_KEYS_MAX: Final = 50
 ADDRESS: Final = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
@@ -62,15 +62,6 @@ def check_version(row: Fields, expected: int | None) -> None:
     """Refuse to build on an older version than the present one. Raises Stale."""
     if expected is not None and row["version"] != expected:
         raise Stale(f"It has changed meanwhile: the present version is {row['version']}.")
-
-
-def merged(kept: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Metadata after `changes`: each key set anew, or taken out where it is None."""
-    both = {**kept, **changes}
-    result = {key: value for key, value in both.items() if value is not None}
-    if len(result) > METADATA_KEYS_MAX:
-        raise InvalidRequest(f"Metadata holds at most {METADATA_KEYS_MAX} keys.", param="metadata")
-    return result
 
 
 async def create(rt: Runtime, caller: Caller, cmd: CreateCustomer) -> Row:

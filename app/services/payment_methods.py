@@ -16,7 +16,8 @@ from app.ids import new_id, show
 from app.runtime import Runtime
 from app.services import idempotency, lookup
 from app.services.caller import Caller
-from app.services.customers import check_version, merged
+from app.services.customers import check_version
+from app.services.metadata import merged
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, idempotency, payments
 from app.services.caller import Caller
-from app.services.customers import merged
+from app.services.metadata import merged
 
 DISCOUNTS_MAX: Final = 10
 TAX_RATES_MAX: Final = 5
