@@ -261,6 +261,30 @@ def test_while_its_first_payment_may_come_it_does_not_expire(status, ends):
         assert books.subscription.next_action_at == sub.expires_at + lifecycle.IN_FLIGHT_GRACE
 
 
+def test_the_first_bill_is_a_start_and_the_others_are_renewals():
+    books = Books()
+    books.subscribe(order(trial_days=3))
+    books.catch_up(START + timedelta(days=70))
+    create, cycle = BillingReason.SUBSCRIPTION_CREATE, BillingReason.SUBSCRIPTION_CYCLE
+    assert [bill.order.reason for bill in books.billed()] == [create, cycle, cycle]
+    told = [name for name in books.told if name.startswith("subscription")]
+    renewed = ["subscription.renewed"] * 2
+    assert told == ["subscription.created", "subscription.activated", *renewed]
+
+
+def test_an_end_remembers_when_it_was_asked_for():
+    books = Books()
+    sub = books.subscribe(order())
+    asked = START + DAY
+    books.record(lifecycle.cancel_at_period_end(sub, asked, books.new_id))
+    books.catch_up(START + 40 * DAY)
+    assert books.subscription.canceled_at == asked
+    other = Books()
+    other.subscribe(order())
+    other.record(lifecycle.cancel_now(other.account, asked, other.new_id))
+    assert (other.subscription.canceled_at, other.subscription.ended_at) == (asked, asked)
+
+
 def test_what_credit_pays_whole_does_not_wait():
     books = Books(credit=1000)
     assert books.subscribe(order(wait_for_payment=True)).status is Status.ACTIVE

@@ -108,6 +108,12 @@ def test_an_answer_settled_twice_is_settled_once(name):
     assert once.told == twice.told
 
 
+def test_the_last_unit_can_be_refunded_too():
+    books = paid()
+    answer(books, request(books, 999), answers(999)["refunded"])
+    assert request(books, None).amount == 1
+
+
 def test_a_refusal_keeps_what_the_gateway_said():
     books = paid()
     refund = request(books, 400)
