@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--customers", "12", "--months", "2")
-SECONDS_MAX = 90
+SECONDS_MAX = 300
+pytestmark = pytest.mark.timeout(2 * SECONDS_MAX)
 
 
 def start(*words: str, **environment: str) -> subprocess.Popen[str]:
