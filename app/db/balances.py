@@ -11,7 +11,7 @@ Key = tuple[UUID, UUID, str]
 
 async def load(tx: Tx, keys: Iterable[Key]) -> dict[Key, Balance]:
     """The balance of each (merchant, customer, currency), zero where there is none, locked."""
-    wanted = sorted(set(keys))
+    wanted = set(keys)
     rows = await tx.fetch(
         """
         SELECT b.merchant_id, b.customer_id, b.currency, b.balance
