@@ -1,10 +1,10 @@
-"""What becomes of a subscription: created, stepped through its periods, canceled. Pure decisions.
+"""What becomes of a subscription: stepped through its periods, changed, canceled. Pure decisions.
 
 `step` makes the one thing happen that is due next; whoever repeats it until nothing is due has
 caught up. The clock, a test clock, a single call and a simulation all go through it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,8 +18,7 @@ from app.domain.balance import Balance
 from app.domain.calendar import Period
 from app.domain.collection import Bill
 from app.domain.decision import Decision, DiscountUse
-from app.domain.discount import Discount
-from app.domain.errors import Conflict, InvalidRequest
+from app.domain.errors import Conflict
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
 from app.domain.invoice import (
@@ -32,20 +31,15 @@ from app.domain.invoice import (
     Order,
 )
 from app.domain.payment import Status as PaymentStatus
-from app.domain.pricing import Price, Timing
+from app.domain.pricing import Timing
 from app.domain.subscription import (
     ENDED,
-    FIRST_PAYMENT_WINDOW,
     Happening,
-    Item,
     Status,
     Subscription,
     after,
 )
-from app.domain.tax import TaxRate
 
-ITEMS_MAX: Final = 20
-"""Prices in one subscription, as at Stripe: bounds the lines of an invoice."""
 IN_FLIGHT: Final = frozenset(
     {PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.REQUIRES_ACTION}
 )
@@ -68,107 +62,6 @@ class Account:
     """The unpaid first invoice, while the subscription is `incomplete`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
-    """What a new subscription is to be. `start_at` None means now; in the past it is billed from
-    there on, period by period.
-    """
-
-    merchant_id: UUID
-    customer_id: UUID
-    items: Sequence[tuple[Price, int]]
-    zone: str
-    discounts: tuple[Discount, ...] = ()
-    rates: tuple[TaxRate, ...] = ()
-    collection: Collection = Collection.CHARGE_AUTOMATICALLY
-    net_days: int = 0
-    payment_method_id: UUID | None = None
-    start_at: datetime | None = None
-    trial_days: int | None = None
-    trial_end: datetime | None = None
-    """The instant itself, where it is known; `trial_days` is not looked at then."""
-    cancel_at: datetime | None = None
-    cancel_at_period_end: bool = False
-    test_clock_id: UUID | None = None
-    external_id: str | None = None
-    metadata: Mapping[str, str] | None = None
-    wait_for_payment: bool = True
-    """Stay `incomplete` until the first invoice is paid."""
-
-
-def create(
-    cmd: Create, balance: Balance, method_id: UUID | None, now: datetime, new_id: NewId
-) -> Decision:
-    """A new subscription; if it starts now, in its trial or with its first invoice."""
-    sub = _new(cmd, now, new_id)
-    account = Account(sub, balance, method_id)
-    decision = _start(account, now, new_id) if sub.start_at <= now else _scheduled(sub)
-    sub = decision.subscriptions[0]
-    if cmd.wait_for_payment and sub.status is Status.ACTIVE and decision.payments:
-        waiting = after(sub.status, Happening.AWAIT_PAYMENT)
-        sub = replace(sub, status=waiting, expires_at=now + FIRST_PAYMENT_WINDOW)
-    created = Event(new_id(), Type.SUBSCRIPTION_CREATED, sub)
-    told = tuple(e for e in decision.events if not isinstance(e.subject, Subscription))
-    return replace(decision, subscriptions=(sub,), events=(created, *told))
-
-
-def adopt(cmd: Create, now: datetime, new_id: NewId) -> Decision:
-    """A subscription that has been running elsewhere since `cmd.start_at`, taken over as it is.
-
-    Its present period was billed there; ours begin at the next boundary, on the same anchor.
-    """
-    sub = _new(cmd, now, new_id)
-    assert sub.start_at <= now, "what has not started yet is created, not adopted"
-    if sub.trial_end is not None and now < sub.trial_end:
-        taken = replace(
-            sub, status=Status.TRIALING, period=Period(sub.start_at, sub.trial_end), version=1
-        )
-    else:
-        index = sub.interval.index(sub.anchor, now, sub.zone)
-        period = sub.interval.period(sub.anchor, index, sub.zone)
-        taken = replace(sub, status=Status.ACTIVE, period=period, period_index=index, version=1)
-    return _told(taken, Type.SUBSCRIPTION_CREATED, new_id)
-
-
-def _new(cmd: Create, now: datetime, new_id: NewId) -> Subscription:
-    _check(cmd, now)
-    first = cmd.items[0][0]
-    start = cmd.start_at or now
-    trial_days = first.trial_days if cmd.trial_days is None else cmd.trial_days
-    trial_end = cmd.trial_end or (start + timedelta(days=trial_days) if trial_days else None)
-    return Subscription(
-        id=new_id(),
-        merchant_id=cmd.merchant_id,
-        customer_id=cmd.customer_id,
-        status=Status.SCHEDULED,
-        currency=first.currency,
-        interval=first.interval,
-        zone=cmd.zone,
-        anchor=trial_end or start,
-        period=None,
-        period_index=-1,
-        items=tuple(Item(new_id(), price, quantity) for price, quantity in cmd.items),
-        discounts=cmd.discounts,
-        rates=cmd.rates,
-        collection=cmd.collection,
-        net_days=cmd.net_days,
-        payment_method_id=cmd.payment_method_id,
-        start_at=start,
-        trial_end=trial_end,
-        expires_at=None,
-        cancel_at=cmd.cancel_at,
-        cancel_at_period_end=cmd.cancel_at_period_end,
-        canceled_at=None,
-        ended_at=None,
-        latest_invoice_id=None,
-        test_clock_id=cmd.test_clock_id,
-        created_at=now,
-        external_id=cmd.external_id,
-        metadata=cmd.metadata or {},
-        version=0,
-    )
-
-
 def step(account: Account, now: datetime, new_id: NewId) -> Decision:
     """Make the one thing happen that is due; it must be due."""
     sub = account.subscription
@@ -178,7 +71,7 @@ def step(account: Account, now: datetime, new_id: NewId) -> Decision:
     if sub.status is Status.INCOMPLETE:
         return _expire(account, now, new_id)
     if sub.period is None:
-        return _unpayable(_start(account, now, new_id), new_id)
+        return _unpayable(start(account, now, new_id), new_id)
     if sub.cancel_at is not None and sub.cancel_at <= due:
         return end(account, sub.cancel_at, now, new_id)
     if sub.cancel_at_period_end:
@@ -311,31 +204,8 @@ def end(account: Account, at: datetime, now: datetime, new_id: NewId) -> Decisio
     return _decided(account, (ended, Type.SUBSCRIPTION_CANCELED), billed, now, new_id)
 
 
-def _check(cmd: Create, now: datetime) -> None:
-    if not 0 < len(cmd.items) <= ITEMS_MAX:
-        raise InvalidRequest(f"A subscription has 1 to {ITEMS_MAX} items.", param="items")
-    first = cmd.items[0][0]
-    for n, (price, _) in enumerate(cmd.items):
-        if price.currency != first.currency or price.interval != first.interval:
-            raise InvalidRequest(
-                "All items must have the same currency and interval.", param=f"items[{n}].price_id"
-            )
-    start = cmd.start_at or now
-    if first.interval.index(start, now, cmd.zone) > CATCH_UP_PERIODS_MAX:
-        raise InvalidRequest(
-            f"start_at is more than {CATCH_UP_PERIODS_MAX} periods back.", param="start_at"
-        )
-    if cmd.cancel_at is not None and cmd.cancel_at <= start:
-        raise InvalidRequest("cancel_at must come after the start.", param="cancel_at")
-    if cmd.trial_end is not None and cmd.trial_end <= start:
-        raise InvalidRequest("trial_end must come after the start.", param="trial_end")
-
-
-def _scheduled(sub: Subscription) -> Decision:
-    return Decision(sub.merchant_id, subscriptions=(replace(sub, version=sub.version + 1),))
-
-
-def _start(account: Account, now: datetime, new_id: NewId) -> Decision:
+def start(account: Account, now: datetime, new_id: NewId) -> Decision:
+    """Begin the trial, or the first paid period with its bill."""
     sub = account.subscription
     if sub.trial_end is None or sub.trial_end <= sub.start_at:
         return _enter(account, 0, Happening.START, now, new_id)
@@ -345,7 +215,7 @@ def _start(account: Account, now: datetime, new_id: NewId) -> Decision:
         period=Period(sub.start_at, sub.trial_end),
         version=sub.version + 1,
     )
-    return _told(trialing, Type.SUBSCRIPTION_ACTIVATED, new_id)
+    return told_of(trialing, Type.SUBSCRIPTION_ACTIVATED, new_id)
 
 
 def _end_trial(account: Account, now: datetime, new_id: NewId) -> Decision:
@@ -408,7 +278,7 @@ def _decided(
     """The decision to make that change, with the invoice it is billed by and what follows."""
     sub, told = change
     if billed is None:
-        return _told(sub, told, new_id)
+        return told_of(sub, told, new_id)
     invoice = billed.invoice
     used = _used(sub, invoice.order)
     if used:
@@ -520,7 +390,7 @@ def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
         ended_at=now,
         version=sub.version + 1,
     )
-    decision = _told(expired, Type.SUBSCRIPTION_EXPIRED, new_id)
+    decision = told_of(expired, Type.SUBSCRIPTION_EXPIRED, new_id)
     if bill is None:
         return decision
     voided = collection.void(bill.invoice, bill.payment, account.balance, now, new_id)
@@ -532,6 +402,7 @@ def _updated(sub: Subscription, before: Mapping[str, object], new_id: NewId) -> 
     return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))
 
 
-def _told(sub: Subscription, type_: Type, new_id: NewId) -> Decision:
+def told_of(sub: Subscription, type_: Type, new_id: NewId) -> Decision:
+    """The decision that the subscription is now like this, and that this is told."""
     event = Event(new_id(), type_, sub)
     return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))

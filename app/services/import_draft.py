@@ -14,15 +14,15 @@ import orjson
 
 from app.db.base import Row
 from app.db.imports import AmountKey, NewCustomer, NewMethod
-from app.domain import discount, lifecycle, pricing
+from app.domain import discount, pricing, signup
 from app.domain.balance import Balance
 from app.domain.calendar import Interval
 from app.domain.decision import Decision
 from app.domain.discount import Coupon, Discount
 from app.domain.errors import BillingError
-from app.domain.lifecycle import Create
 from app.domain.money import Money
 from app.domain.pricing import Price, PriceModel
+from app.domain.signup import Create
 from app.ids import new_id
 from app.services.import_rows import Broken, Fault, PriceKey, Wanted
 
@@ -339,10 +339,10 @@ class _Chunk:
         )
         if row.started_at > self.now:
             balance = Balance(cmd.merchant_id, owner.id, price.currency, 0)  # nothing is due yet
-            return lifecycle.create(cmd, balance, None, self.now, new_id)
+            return signup.create(cmd, balance, None, self.now, new_id)
         if row.cancel_at is not None and row.cancel_at <= self.now:
             raise _Refused("cancel_at", "already_ended", "It has ended already.")
-        return lifecycle.adopt(cmd, self.now, new_id)
+        return signup.adopt(cmd, self.now, new_id)
 
     def _discounts(self, row: Wanted, price: Price) -> tuple[Discount, ...]:
         if row.coupon is None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from app import ids
 from app.db import balances, billing, decisions, prices, subscriptions
 from app.db.base import Row, Tx
-from app.domain import discount, lifecycle
+from app.domain import discount, lifecycle, signup
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest, Stale
 from app.domain.invoice import Collection
@@ -73,7 +73,7 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateSubscription) -> UUID:
         key = (caller.merchant_id, cmd.customer_id, currency)
         held = await balances.load(tx, [key])
         method_id = cmd.payment_method_id or customer["default_payment_method_id"]
-        decision = lifecycle.create(create_, held[key], method_id, now, new_id)
+        decision = signup.create(create_, held[key], method_id, now, new_id)
         await decisions.record(tx, [decision], now)
         sub = decision.subscriptions[0]
         await idempotency.answered(tx, caller, ids.show("sub", sub.id))
@@ -190,15 +190,13 @@ async def _lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[A
     raise Conflict("It is too far behind; the clock catches up first.", code="subscription_behind")
 
 
-async def _whole(
-    tx: Tx, caller: Caller, cmd: CreateSubscription, customer: Row
-) -> lifecycle.Create:
+async def _whole(tx: Tx, caller: Caller, cmd: CreateSubscription, customer: Row) -> signup.Create:
     if cmd.payment_method_id is not None:
         await billing.payment_method_of(tx, cmd.customer_id, cmd.payment_method_id)
     await billing.check_prices(tx, [price for price, _ in cmd.items])
     priced = await prices.load(tx, ((caller.merchant_id, price) for price, _ in cmd.items))
     coupons = await billing.coupons(tx, cmd.coupon_ids)
-    return lifecycle.Create(
+    return signup.Create(
         merchant_id=caller.merchant_id,
         customer_id=cmd.customer_id,
         items=[(priced[caller.merchant_id, price], quantity) for price, quantity in cmd.items],

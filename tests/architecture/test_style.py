@@ -7,9 +7,7 @@ from tests.architecture.code import Function, modules, name_of, texts
 
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
-LONGER = {
-    "app/domain/lifecycle.py": (550, "the whole life of a subscription, decided in one place"),
-}
+LONGER: dict[str, tuple[int, str]] = {}
 """Longer files: how long they may be, and why splitting them would make them worse."""
 UNENDING = {
     "app/cli/import_file.py": "ends with the file",

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from app.domain import lifecycle
+from app.domain import lifecycle, signup
 from app.domain.balance import Balance
 from app.domain.calendar import Interval, Unit
 from app.domain.collection import Bill
@@ -16,11 +16,12 @@ from app.domain.decision import Decision
 from app.domain.discount import Coupon, Discount, Duration, redeem
 from app.domain.invoice import Invoice
 from app.domain.ledger import Entry
-from app.domain.lifecycle import Account, Create
+from app.domain.lifecycle import Account
 from app.domain.money import Money
 from app.domain.payment import Attempt, Payment
 from app.domain.pricing import SCALE, Price, PriceModel, Timing
 from app.domain.refund import Refund
+from app.domain.signup import Create
 from app.domain.subscription import Status, Subscription
 from app.domain.tax import TaxRate
 
@@ -121,7 +122,7 @@ class Books:
         return decision
 
     def subscribe(self, cmd: Create, now: datetime = START) -> Subscription:
-        self.record(lifecycle.create(cmd, self.balance, self.method, now, self.new_id))
+        self.record(signup.create(cmd, self.balance, self.method, now, self.new_id))
         assert self.subscription is not None
         return self.subscription
 

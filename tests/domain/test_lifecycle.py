@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import lifecycle
+from app.domain import lifecycle, signup
 from app.domain.calendar import Interval, Unit
 from app.domain.discount import Duration
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import BillingReason, LineKind
 from app.domain.lifecycle import CATCH_UP_PERIODS_MAX, Edit
 from app.domain.payment import Status as PaymentStatus
-from app.domain.subscription import Status
+from app.domain.subscription import FIRST_PAYMENT_WINDOW, Status
 from tests.domain.books import START, Books, arrears, fixed, ids, order, percent, price, rate
 
 examples = settings(max_examples=150, deadline=None)
@@ -126,7 +126,7 @@ def test_a_coupon_that_is_used_up_is_gone_and_the_others_stay():
     books = Books()
     once, always = percent(50, Duration.ONCE), fixed(100)
     decision = books.record(
-        lifecycle.create(
+        signup.create(
             order(discounts=(once, always)), books.balance, books.method, START, books.new_id
         )
     )
@@ -232,7 +232,7 @@ def test_what_waits_for_its_payment_expires_and_gives_the_credit_back():
     sub = books.subscribe(order(wait_for_payment=True))
     assert (sub.status, sub.next_action_at) == (
         Status.INCOMPLETE,
-        START + lifecycle.FIRST_PAYMENT_WINDOW,
+        START + FIRST_PAYMENT_WINDOW,
     )
     assert books.credit == 0
     books.catch_up(START + DAY)
@@ -321,7 +321,7 @@ def test_a_long_trial_is_not_far_behind():
 def test_an_adopted_subscription_bills_from_its_next_boundary_on_the_same_anchor():
     books = Books()
     begun = datetime(2024, 5, 31, 9, tzinfo=UTC)
-    books.record(lifecycle.adopt(order(start_at=begun), START + DAY, books.new_id))
+    books.record(signup.adopt(order(start_at=begun), START + DAY, books.new_id))
     sub = books.subscription
     assert (sub.status, sub.period.start) == (Status.ACTIVE, START)
     books.catch_up(datetime(2026, 3, 31, 9, tzinfo=UTC))
@@ -332,7 +332,7 @@ def test_an_adopted_subscription_bills_from_its_next_boundary_on_the_same_anchor
 def test_the_same_facts_make_the_same_decision():
     cmd = order((price(), 3), arrears(), discounts=(percent(10),), rates=(rate(190_000),))
     balance = Books(credit=77).balance
-    one, two = (lifecycle.create(cmd, balance, None, START, ids()) for _ in range(2))
+    one, two = (signup.create(cmd, balance, None, START, ids()) for _ in range(2))
     assert one == two
 
 
