@@ -70,9 +70,10 @@ class Played:
 
 
 @contextmanager
-def running(root: Path) -> Iterator[Service]:
+def running(root: Path, any_port: bool = False) -> Iterator[Service]:
     """The whole service, for as long as the block lasts; all of it is down afterwards."""
-    port, simulator_port = free_port(serve.API_PORT), free_port(serve.SIMULATOR_PORT)
+    wanted = (0, 0) if any_port else (serve.API_PORT, serve.SIMULATOR_PORT)
+    port, simulator_port = map(free_port, wanted)
     with Embedded(root) as embedded:
         environment = os.environ | {
             "DATABASE_URL": embedded.start_postgres(settings=FRESH),
@@ -323,11 +324,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
     parser.add_argument("--months", type=int, default=MONTHS)
+    parser.add_argument("--any-port", action="store_true", help="not the usual ones, but free ones")
     asked = parser.parse_args()
+    # A shell that starts us in the background has us ignore Ctrl-C; here it always means stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root = Path(tempfile.mkdtemp(prefix="perennial-demo-"))
     began = time.monotonic()
     try:
-        with running(root) as service:
+        with running(root, asked.any_port) as service:
             played = asyncio.run(play(service, asked.customers, asked.months))
             clean = audit(service) and played.agree
             console.print(f"[dim]All of it took {time.monotonic() - began:.0f} seconds.[/]")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(2 * SECONDS_MAX)
 
 def start(*words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.demo", *words],
+        [sys.executable, "-m", "bench.demo", "--any-port", *words],
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "100"} | environment,
         stdout=subprocess.PIPE,
