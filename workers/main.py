@@ -15,7 +15,7 @@ from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
-from app import log
+from app import log, process
 from app.bell import RedisBell, deserialize, redis_settings, serialize
 from app.runtime import open_runtime
 from app.settings import settings
@@ -34,6 +34,7 @@ async def start_up(context: dict[str, Any]) -> None:
     stack = AsyncExitStack()
     context["rt"] = await stack.enter_async_context(open_runtime(chosen, bell=RedisBell(chosen)))
     context["stack"] = stack
+    process.settle()
 
 
 async def shut_down(context: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import process
 from app.api import (
     api_keys,
     coupons,
@@ -142,6 +143,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> Service:
             return
         async with open_runtime(settings) as own:
             app.state.runtime = own
+            process.settle()
             yield
 
     app = Service(
