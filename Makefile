@@ -10,11 +10,11 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
 .PHONY: help setup demo telco dev test check lint format types layers openapi openapi-check \
-	bench campaign lock upgrade clean
+	migration migration-refresh bench campaign lock upgrade clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
-		while IFS=$$'\t' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
+		while IFS=$$'\t' read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
 
 setup: $(STAMP) ## make .venv with exactly the locked packages (again only when the lock changes)
 
@@ -65,6 +65,13 @@ openapi: setup ## write openapi/ from the code
 
 openapi-check: setup ## check that openapi/ is what the code says
 	@$(BIN)/perennial openapi export --check >/dev/null
+
+migration: setup ## write the next migration from app/db/tables: make migration NAME=what_it_brings
+	@test -n "$(NAME)" || { echo "Say what it brings: make migration NAME=what_it_brings"; exit 2; }
+	@$(BIN)/python -m migrations.autogenerate "$(NAME)"
+
+migration-refresh: setup ## write the newest migration anew, as long as no release has it
+	@$(BIN)/python -m migrations.autogenerate --refresh
 
 bench: setup ## measure, and print ratios
 	@$(BIN)/python -m bench

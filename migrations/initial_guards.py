@@ -9,6 +9,8 @@ the sweeps. Every connection acts as one of them, whoever logged in.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from migrations import guards
+
 APPEND_ONLY: Final = ("ledger_entries", "events", "audit_log", "balance_transactions")
 DELETABLE: Final = ("idempotency_keys", "inbound_events")
 
@@ -140,13 +142,10 @@ def upgrade(tables: Sequence[str]) -> Iterator[str]:
     """The statements to run once `tables` exist."""
     yield from ROLES
     for table in tables:
-        yield from _policies(table)
+        yield from guards.row_security(table, append_only=APPEND_ONLY, deletable=DELETABLE)
     yield from FUNCTIONS
     for table in APPEND_ONLY:
-        yield (
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
+        yield guards.refuse_changes(table)
     yield (
         "CREATE TRIGGER invoices_guard BEFORE UPDATE OR DELETE ON invoices "
         "FOR EACH ROW EXECUTE FUNCTION guard_invoice()"
@@ -160,10 +159,7 @@ def upgrade(tables: Sequence[str]) -> Iterator[str]:
         "FOR EACH ROW EXECUTE FUNCTION guard_line()"
     )
     for table in ("invoice_line_discounts", "invoice_line_taxes"):
-        yield (
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
+        yield guards.refuse_changes(table)
     for table, settled in (
         ("payment_attempts", "'succeeded', 'failed', 'canceled'"),
         ("payments", "'succeeded', 'canceled'"),
@@ -186,16 +182,3 @@ def downgrade() -> Iterator[str]:
         "guard_settled",
     ):
         yield f"DROP FUNCTION {function}()"
-
-
-def _policies(table: str) -> Iterator[str]:
-    column = "id" if table == "merchants" else "merchant_id"
-    mine = f"{column} = current_setting('app.merchant_id')::uuid"
-    verbs = "SELECT, INSERT" if table in APPEND_ONLY else "SELECT, INSERT, UPDATE"
-    if table in DELETABLE:
-        verbs += ", DELETE"
-    yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
-    yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
-    yield f"CREATE POLICY merchant ON {table} TO perennial_app USING ({mine}) WITH CHECK ({mine})"
-    yield f"CREATE POLICY system ON {table} TO perennial_system USING (true) WITH CHECK (true)"
-    yield f"GRANT {verbs} ON {table} TO perennial_app, perennial_system"
