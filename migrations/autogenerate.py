@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,10 +26,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, pool
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.tables import metadata
-from app.embedded import Embedded
+from app.embedded import Embedded, EmbeddedError
 from migrations import operations, schema
 from migrations.schema import Schema
 
@@ -133,8 +135,12 @@ def main(arguments: list[str]) -> int:
         with Embedded(root) as embedded:
             embedded.start_postgres(durable=False, settings={"shared_buffers": "64MB"})
             upgrade, text = _generate(target, embedded, root)
-    except (Refused, operations.Unwritable) as refused:
+    except (Refused, operations.Unwritable, EmbeddedError) as refused:
         print(f"No migration written. {refused}", file=sys.stderr)
+        return 1
+    except DBAPIError as refused:
+        statement = textwrap.indent(str(refused.statement).strip(), "  ")
+        print(f"No migration written. {refused.orig}, in:\n{statement}", file=sys.stderr)
         return 1
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -261,22 +267,8 @@ def _render(target: Target, context: MigrationContext, upgrade: ops.UpgradeOps) 
 
 
 def _ruff(target: Target, text: str, *words: str) -> str:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ruff",
-            *words,
-            "--quiet",
-            "--stdin-filename",
-            str(target.path),
-            "-",
-        ],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command_line = [sys.executable, "-m", "ruff", *words, "--stdin-filename", str(target.path), "-"]
+    done = subprocess.run(command_line, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refused(f"ruff {words[0]} does not accept it: {done.stderr.strip()}")
     return done.stdout

@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from alembic.autogenerate import api
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import conv
 
 from app.db.tables import metadata
 from migrations.schema import Part, Schema
 
 CONSTRAINTS: Final = ("check", "unique", "foreign key", "primary key")
+_DIALECT: Final = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # it has none
 _ONE_OF: Final = re.compile(r"\((\w+) = ANY \(ARRAY\[([^\]]*)\]\)\)")
 
 
@@ -43,8 +45,7 @@ def between(context: MigrationContext, before: Schema, wanted: Schema) -> ops.Up
     assert found is not None
     _refuse_columns_without_default(found.ops)
     assert context.connection is not None
-    inspector = sa.inspect(context.connection)
-    missed = _Missed(inspector, before, wanted, frozenset(_names(found.ops)))
+    missed = _Missed(context.connection, before, wanted, frozenset(_names(found.ops)))
     late = list(_foreign_keys_of_new_tables(found.ops, {p.table for p in before}))
     return ops.UpgradeOps([*missed.drops(), *found.ops, *late, *missed.creates()])
 
@@ -108,9 +109,9 @@ class _Missed:
     """What differs between two schemas in tables that both have, and that Alembic passed over."""
 
     def __init__(
-        self, inspector: sa.Inspector, before: Schema, wanted: Schema, handled: frozenset[str]
+        self, connection: sa.Connection, before: Schema, wanted: Schema, handled: frozenset[str]
     ) -> None:
-        self._inspector = inspector
+        self._connection = connection
         self._before = before
         self._wanted = wanted
         both = {p.table for p in before} & {p.table for p in wanted}
@@ -149,7 +150,7 @@ class _Missed:
             elif part.kind in CONSTRAINTS:
                 yield Sql(_add(part, self._wanted[part]), _drop(part))
             elif part.kind == "index":
-                [index] = [i for i in metadata.tables[part.table].indexes if i.name == part.name]
+                index = _index(metadata.tables[part.table], part.name)
                 yield ops.CreateIndexOp.from_index(index)
 
     def _is_default_of_both(self, part: Part) -> bool:
@@ -164,7 +165,7 @@ class _Missed:
             part.name,
             existing_type=column.type,
             existing_nullable=column.nullable,
-            existing_server_default=None if old is None else sa.text(old),
+            existing_server_default=None if old is None else sa.DefaultClause(sa.text(old)),
             modify_server_default=column.server_default,
         )
 
@@ -172,9 +173,13 @@ class _Missed:
         return Sql(_set(part, self._wanted.get(part)), _set(part, self._before.get(part)))
 
     def _reflected(self, part: Part) -> sa.Index:
-        table = sa.Table(part.table, sa.MetaData(), autoload_with=self._inspector)
-        [index] = [i for i in table.indexes if i.name == part.name]
-        return index
+        table = sa.Table(part.table, sa.MetaData(), autoload_with=self._connection)
+        return _index(table, part.name)
+
+
+def _index(table: sa.Table, name: str) -> sa.Index:
+    [index] = [index for index in table.indexes if index.name == name]
+    return index
 
 
 def _drop_check(part: Part, definition: str) -> ops.DropConstraintOp:
@@ -191,7 +196,7 @@ def _readable(condition: str) -> str:
 
 def _condition(part: Part) -> str:
     """The check as the metadata words it."""
-    name = sa.dialects.postgresql.dialect().identifier_preparer.format_constraint
+    name = _DIALECT.identifier_preparer.format_constraint
     [found] = [
         check
         for check in metadata.tables[part.table].constraints
