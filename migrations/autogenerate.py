@@ -8,6 +8,7 @@ written by hand stands beside it, in `migrations/NAME_guards.py`, and is never o
 
 import ast
 import asyncio
+import importlib
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -126,15 +128,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not arguments[0]:
         print(USAGE, file=sys.stderr)
         return 2
-    root = Path(tempfile.mkdtemp(prefix="perennial-migration-"))
     try:
         target = _newest() if arguments[0] == "--refresh" else _next(arguments[0])
-        if not target.guards.exists():
-            words = target.name.replace("_", " ")
-            target.guards.write_text(GUARDS.format(revision=target.revision, words=words))
-        with Embedded(root) as embedded:
-            embedded.start_postgres(durable=False, settings={"shared_buffers": "64MB"})
-            upgrade, text = _generate(target, embedded, root)
+        with _guards(target), tempfile.TemporaryDirectory(prefix="perennial-migration-") as root:
+            with Embedded(Path(root)) as embedded:
+                embedded.start_postgres(durable=False, settings={"shared_buffers": "64MB"})
+                upgrade, text = _generate(target, embedded, Path(root))
+            _replace(target.path, text)
     except (Refused, operations.Unwritable, EmbeddedError) as refused:
         print(f"No migration written. {refused}", file=sys.stderr)
         return 1
@@ -142,13 +142,31 @@ def main(arguments: list[str]) -> int:
         statement = textwrap.indent(str(refused.statement).strip(), "  ")
         print(f"No migration written. {refused.orig}, in:\n{statement}", file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    fresh = target.path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(target.path)
     print(f"{target.path.relative_to(HERE.parent)}: {_summary(upgrade)}")
     return 0
+
+
+@contextmanager
+def _guards(target: Target) -> Iterator[None]:
+    """The module of what is by hand is there, from now on if the migration comes to be."""
+    if target.guards.exists():
+        yield
+        return
+    words = target.name.replace("_", " ")
+    target.guards.write_text(GUARDS.format(revision=target.revision, words=words))
+    importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        target.guards.unlink()
+        raise
+
+
+def _replace(path: Path, text: str) -> None:
+    """All or nothing: who reads at the same time sees the old file or the new one."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def _next(name: str) -> Target:
@@ -192,14 +210,12 @@ def _generate(target: Target, embedded: Embedded, root: Path) -> tuple[ops.Upgra
     wanted_url = embedded.create_database("wanted")
     trial = root / "versions"
     trial.mkdir()
-    names = {target.name}
     for path in VERSIONS.glob("[0-9]*.py"):
         if path != target.path:
             shutil.copy(path, trial)
-            names.add(path.stem.partition("_")[2])
     command.upgrade(_config(before_url, trial), target.previous)
     before = asyncio.run(schema.read(before_url))
-    wanted = asyncio.run(_build(wanted_url, names))
+    wanted = asyncio.run(_build(wanted_url))
     upgrade, text = asyncio.run(_compare(before_url, target, before, wanted))
     (trial / target.path.name).write_text(text)
     _try(_config(before_url, trial), before_url, target, before, wanted)
@@ -219,10 +235,10 @@ def _engine(url: str) -> AsyncEngine:
     )
 
 
-async def _build(url: str, names: set[str]) -> dict[schema.Part, str]:
+async def _build(url: str) -> dict[schema.Part, str]:
     engine = _engine(url)
     async with engine.begin() as connection:
-        await schema.build(connection, *schema.rights(names))
+        await schema.build(connection)
     await engine.dispose()
     return schema.from_tables(await schema.read(url))
 
@@ -234,7 +250,7 @@ async def _compare(
         context = MigrationContext.configure(
             connection, opts={"target_metadata": metadata, "compare_type": True}
         )
-        upgrade = operations.between(context, before, wanted)
+        upgrade = operations.between(context, metadata, before, wanted)
         return upgrade, _render(target, context, upgrade)
 
     engine = _engine(url)

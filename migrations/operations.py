@@ -7,21 +7,29 @@ PostgreSQL says about the old database and about one built from the metadata.
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from itertools import groupby
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from alembic.autogenerate import api
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.elements import conv
 
-from app.db.tables import metadata
 from migrations.schema import Part, Schema
 
 CONSTRAINTS: Final = ("check", "unique", "foreign key", "primary key")
-_DIALECT: Final = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # it has none
+_NAMES: Final = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
 _ONE_OF: Final = re.compile(r"\((\w+) = ANY \(ARRAY\[([^\]]*)\]\)\)")
+
+
+class Change(NamedTuple):
+    """What PostgreSQL says of one part of a table before and after; None where it is not there."""
+
+    part: Part
+    old: str | None
+    new: str | None
 
 
 class Unwritable(Exception):
@@ -39,15 +47,23 @@ class Sql(ops.ExecuteSQLOp):
         return Sql(self.back, str(self.sqltext))
 
 
-def between(context: MigrationContext, before: Schema, wanted: Schema) -> ops.UpgradeOps:
+def between(
+    context: MigrationContext, metadata: sa.MetaData, before: Schema, wanted: Schema
+) -> ops.UpgradeOps:
     """What leads from the connected database, which is `before`, to the metadata's `wanted`."""
     found = api.produce_migrations(context, metadata).upgrade_ops
     assert found is not None
     _refuse_columns_without_default(found.ops)
     assert context.connection is not None
-    missed = _Missed(context.connection, before, wanted, frozenset(_names(found.ops)))
-    late = list(_foreign_keys_of_new_tables(found.ops, {p.table for p in before}))
-    return ops.UpgradeOps([*missed.drops(), *found.ops, *late, *missed.creates()])
+    changed = _changed(before, wanted, frozenset(map(_name, _flat(found.ops))))
+    return ops.UpgradeOps(
+        [
+            *(op for change in changed for op in _drop(context.connection, change)),
+            *_steady(found.ops),
+            *_late_foreign_keys(found.ops, {part.table for part in before}),
+            *(op for c in changed for op in _create(metadata.tables[c.part.table], c)),
+        ]
+    )
 
 
 def new_tables(upgrade: ops.UpgradeOps) -> tuple[str, ...]:
@@ -78,114 +94,107 @@ def _flat(found: Sequence[ops.MigrateOperation]) -> Iterator[ops.MigrateOperatio
             yield op
 
 
-def _names(found: Sequence[ops.MigrateOperation]) -> Iterator[str]:
-    """The constraints and indexes that Alembic takes care of itself."""
-    for op in _flat(found):
-        name = getattr(op, "constraint_name", None) or getattr(op, "index_name", None)
-        if name:
-            yield str(name)
+def _name(op: ops.MigrateOperation) -> str:
+    """The constraint or index that the operation is about, if it is."""
+    return str(getattr(op, "constraint_name", None) or getattr(op, "index_name", None) or "")
 
 
-def _foreign_keys_of_new_tables(
+def _late_foreign_keys(
     found: Sequence[ops.MigrateOperation], known: set[str]
-) -> Iterator[ops.CreateForeignKeyOp]:
+) -> list[ops.CreateForeignKeyOp]:
     """Takes those out of the new tables that point to a table which is created later."""
+    late = []
     for op in found:
         if not isinstance(op, ops.CreateTableOp):
             continue
         known.add(op.table_name)
-        kept = []
+        early: list[sa.schema.SchemaItem] = []
         for item in op.columns:
             if isinstance(item, sa.ForeignKeyConstraint) and (
                 item.use_alter or item.referred_table.name not in known
             ):
-                yield ops.CreateForeignKeyOp.from_constraint(item)
+                late.append(ops.CreateForeignKeyOp.from_constraint(item))
             else:
-                kept.append(item)
-        op.columns = kept
+                early.append(item)
+        op.columns = early
+    return sorted(late, key=_name)
 
 
-class _Missed:
-    """What differs between two schemas in tables that both have, and that Alembic passed over."""
+def _steady(found: Sequence[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
+    """The same in the same order each time: Alembic keeps foreign keys in sets."""
+    for op in found:
+        if isinstance(op, ops.ModifyTableOps):
+            runs = groupby(op.ops, type)
+            op.ops = [step for _, run in runs for step in sorted(run, key=_name)]
+        yield op
 
-    def __init__(
-        self, connection: sa.Connection, before: Schema, wanted: Schema, handled: frozenset[str]
-    ) -> None:
-        self._connection = connection
-        self._before = before
-        self._wanted = wanted
-        both = {p.table for p in before} & {p.table for p in wanted}
-        self._changed = [
-            part
-            for part in sorted(before.keys() | wanted.keys())
-            if part.table in both
-            and part.name not in handled
-            and before.get(part) != wanted.get(part)
-        ]
 
-    def drops(self) -> Iterator[ops.MigrateOperation]:
-        """What has to go before columns change."""
-        for part in self._changed:
-            if part not in self._before:
-                continue
-            if part.kind == "check":
-                yield _drop_check(part, self._before[part])
-            elif part.kind in CONSTRAINTS:
-                yield Sql(_drop(part), _add(part, self._before[part]))
-            elif part.kind == "index":
-                yield ops.DropIndexOp.from_index(self._reflected(part))
+def _changed(before: Schema, wanted: Schema, handled: frozenset[str]) -> list[Change]:
+    """What differs in tables and columns that both have, but for what is handled already."""
+    both = {(part.table, part.name) for part in before.keys() & wanted.keys()}
+    return [
+        Change(part, before.get(part), wanted.get(part))
+        for part in sorted(before.keys() | wanted.keys())
+        if (part.table, "") in both
+        and (part.kind != "default" or (part.table, part.name) in both)
+        and part.name not in handled
+        and before.get(part) != wanted.get(part)
+    ]
 
-    def creates(self) -> Iterator[ops.MigrateOperation]:
-        """What needs the new columns."""
-        for part in self._changed:
-            if part.kind == "storage":
-                yield self._storage(part)
-            elif part.kind == "default":
-                if self._is_default_of_both(part):
-                    yield self._default(part)
-            elif part not in self._wanted:
-                continue
-            elif part.kind == "check":
-                yield ops.CreateCheckConstraintOp(conv(part.name), part.table, _condition(part))
-            elif part.kind in CONSTRAINTS:
-                yield Sql(_add(part, self._wanted[part]), _drop(part))
-            elif part.kind == "index":
-                index = _index(metadata.tables[part.table], part.name)
-                yield ops.CreateIndexOp.from_index(index)
 
-    def _is_default_of_both(self, part: Part) -> bool:
-        column = part._replace(kind="column")
-        return column in self._before and column in self._wanted
+def _drop(connection: sa.Connection, change: Change) -> Iterator[ops.MigrateOperation]:
+    """What has to go before columns change."""
+    part = change.part
+    if change.old is None:
+        return
+    if part.kind == "check":
+        condition = _readable(change.old.removeprefix("CHECK (").removesuffix(")"))
+        back = ops.CreateCheckConstraintOp(conv(part.name), part.table, condition)
+        yield ops.DropConstraintOp(conv(part.name), part.table, type_="check", _reverse=back)
+    elif part.kind in CONSTRAINTS:
+        yield Sql(_without(part), _with(part, change.old))
+    elif part.kind == "index":
+        table = sa.Table(part.table, sa.MetaData(), autoload_with=connection)
+        yield ops.DropIndexOp.from_index(_index(table, part.name))
 
-    def _default(self, part: Part) -> ops.AlterColumnOp:
-        column = metadata.tables[part.table].columns[part.name]
-        old = self._before.get(part)
-        return ops.AlterColumnOp(
+
+def _create(table: sa.Table, change: Change) -> Iterator[ops.MigrateOperation]:
+    """What needs the new columns."""
+    part = change.part
+    if part.kind == "grant":
+        yield from _grants(part, set(_words(change.old)), set(_words(change.new)))
+    elif part.kind == "storage":
+        yield Sql(_set(part, change.new), _set(part, change.old))
+    elif part.kind == "default":
+        column = table.columns[part.name]
+        old = None if change.old is None else sa.DefaultClause(sa.text(change.old))
+        yield ops.AlterColumnOp(
             part.table,
             part.name,
             existing_type=column.type,
             existing_nullable=column.nullable,
-            existing_server_default=None if old is None else sa.DefaultClause(sa.text(old)),
+            existing_server_default=old,
             modify_server_default=column.server_default,
         )
-
-    def _storage(self, part: Part) -> Sql:
-        return Sql(_set(part, self._wanted.get(part)), _set(part, self._before.get(part)))
-
-    def _reflected(self, part: Part) -> sa.Index:
-        table = sa.Table(part.table, sa.MetaData(), autoload_with=self._connection)
-        return _index(table, part.name)
-
-
-def _index(table: sa.Table, name: str) -> sa.Index:
-    [index] = [index for index in table.indexes if index.name == name]
-    return index
+    elif change.new is None:
+        return
+    elif part.kind == "check":
+        yield ops.CreateCheckConstraintOp(conv(part.name), part.table, _condition(table, part.name))
+    elif part.kind in CONSTRAINTS:
+        yield Sql(_with(part, change.new), _without(part))
+    elif part.kind == "index":
+        yield ops.CreateIndexOp.from_index(_index(table, part.name))
 
 
-def _drop_check(part: Part, definition: str) -> ops.DropConstraintOp:
-    condition = definition.removeprefix("CHECK (").removesuffix(")")
-    back = ops.CreateCheckConstraintOp(conv(part.name), part.table, _readable(condition))
-    return ops.DropConstraintOp(conv(part.name), part.table, type_="check", _reverse=back)
+def _words(listed: str | None) -> list[str]:
+    return listed.split(", ") if listed else []
+
+
+def _grants(part: Part, old: set[str], new: set[str]) -> Iterator[Sql]:
+    for verb in sorted(old ^ new):
+        grant = f"GRANT {verb} ON {part.table} TO {part.name}"
+        revoke = f"REVOKE {verb} ON {part.table} FROM {part.name}"
+        yield Sql(grant, revoke) if verb in new else Sql(revoke, grant)
 
 
 def _readable(condition: str) -> str:
@@ -194,23 +203,27 @@ def _readable(condition: str) -> str:
     return f"{listed[1]} IN ({listed[2].replace('::text', '')})" if listed else condition
 
 
-def _condition(part: Part) -> str:
+def _index(table: sa.Table, name: str) -> sa.Index:
+    [index] = [index for index in table.indexes if index.name == name]
+    return index
+
+
+def _condition(table: sa.Table, name: str) -> str:
     """The check as the metadata words it."""
-    name = _DIALECT.identifier_preparer.format_constraint
-    [found] = [
+    [check] = [
         check
-        for check in metadata.tables[part.table].constraints
-        if isinstance(check, sa.CheckConstraint) and name(check) == part.name
+        for check in table.constraints
+        if isinstance(check, sa.CheckConstraint) and _NAMES.format_constraint(check) == name
     ]
-    return str(found.sqltext)
+    return str(check.sqltext)
 
 
-def _drop(part: Part) -> str:
-    return f"ALTER TABLE {part.table} DROP CONSTRAINT {part.name}"
+def _without(part: Part) -> str:
+    return f"ALTER TABLE {part.table} DROP CONSTRAINT {_NAMES.quote(part.name)}"
 
 
-def _add(part: Part, definition: str) -> str:
-    return f"ALTER TABLE {part.table} ADD CONSTRAINT {part.name} {definition}"
+def _with(part: Part, definition: str) -> str:
+    return f"ALTER TABLE {part.table} ADD CONSTRAINT {_NAMES.quote(part.name)} {definition}"
 
 
 def _set(part: Part, value: str | None) -> str:

@@ -1,7 +1,8 @@
 """What a database's schema consists of, in PostgreSQL's own words, so that two can be compared."""
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -84,21 +85,20 @@ async def read(url: str) -> dict[Part, str]:
     return {Part(*row[:3]): row[3] for row in rows}
 
 
-def rights(names: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """The tables that are append-only and deletable, as the guards of the revisions say."""
+def rights() -> tuple[frozenset[str], frozenset[str]]:
+    """The tables that are append-only, and those deletable, as the guards of all revisions say."""
     append_only: set[str] = set()
     deletable: set[str] = set()
-    for name in names:
-        found = importlib.import_module(f"migrations.{name}_guards")
+    for path in Path(__file__).parent.glob("*_guards.py"):
+        found = importlib.import_module(f"migrations.{path.stem}")
         append_only |= set(found.APPEND_ONLY)
         deletable |= set(found.DELETABLE)
     return frozenset(append_only), frozenset(deletable)
 
 
-async def build(
-    connection: AsyncConnection, append_only: frozenset[str], deletable: frozenset[str]
-) -> None:
+async def build(connection: AsyncConnection) -> None:
     """Make in an empty database what the metadata says, with every table's row-level security."""
+    append_only, deletable = rights()
     await connection.run_sync(metadata.create_all)
     for statement in initial_guards.ROLES:
         await connection.exec_driver_sql(statement)
