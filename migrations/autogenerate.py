@@ -52,7 +52,7 @@ APPEND_ONLY: Final[tuple[str, ...]] = ()
 """Tables of this revision whose rows never change: no UPDATE granted, and a trigger refuses."""
 
 DELETABLE: Final[tuple[str, ...]] = ()
-"""Tables of this revision from which rows may be deleted."""
+"""Tables from which rows may be deleted from this revision on."""
 
 UPGRADE: Final[tuple[str, ...]] = ()
 """Functions and triggers, once the tables are as the revision wants them."""

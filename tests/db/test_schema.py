@@ -9,9 +9,14 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.db.tables import metadata
 from app.domain.errors import Conflict
 from app.embedded import Embedded
+from migrations import schema
+from migrations.schema import Part, Schema
 from tests.conftest import Servers
 from tests.world import World, open_world
 
@@ -34,42 +39,65 @@ async def alembic(url: str, name: str, *words: str, **options: bool) -> str:
     return printed.getvalue()
 
 
-async def shape(url: str) -> list[str]:
-    """Everything that the schema consists of, in words."""
-    connection = await asyncpg.connect(url)
-    try:
-        rows = await connection.fetch(
-            """
-            SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || ' '
-                   || is_nullable || ' ' || coalesce(column_default, '') AS line
-              FROM information_schema.columns WHERE table_schema = 'public'
-            UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
-            UNION ALL SELECT 'constraint ' || conrelid::regclass || ' '
-                   || pg_get_constraintdef(oid) FROM pg_constraint
-             WHERE connamespace = 'public'::regnamespace
-            UNION ALL SELECT 'policy ' || tablename || ' ' || policyname FROM pg_policies
-            UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger
-             WHERE NOT tgisinternal
-            UNION ALL SELECT 'function ' || proname FROM pg_proc
-             WHERE pronamespace = 'public'::regnamespace
-            ORDER BY 1
-            """
-        )
-    finally:
-        await connection.close()
-    return [row["line"] for row in rows]
+@pytest.fixture
+async def built(servers: Servers) -> Schema:
+    """What the tables in `app/db/tables` make of an empty database."""
+    url = Embedded(servers.root).create_database(f"built_{servers.number}")
+    engine = create_async_engine(url.replace("postgresql", "postgresql+asyncpg", 1))
+    async with engine.begin() as connection:
+        await schema.build(connection)
+    await engine.dispose()
+    return schema.from_tables(await schema.read(url))
 
 
 async def test_there_and_back_and_there_again(spare: str) -> None:
     await alembic(spare, "upgrade", "head")
-    there = await shape(spare)
+    there = await schema.read(spare)
     assert len(there) > 500
-    await alembic(spare, "check")
     await alembic(spare, "downgrade", "base")
-    back = await shape(spare)
-    assert [line for line in back if "alembic_version" not in line] == []
+    assert await schema.read(spare) == {}
     await alembic(spare, "upgrade", "head")
-    assert await shape(spare) == there
+    assert schema.differences(await schema.read(spare), there) == []
+
+
+async def test_each_revision_leads_back_to_the_one_before(spare: str) -> None:
+    await alembic(spare, "upgrade", "head")
+    await alembic(spare, "downgrade", "base")
+    revisions = [
+        script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions()
+    ]
+    for revision in reversed(revisions):
+        before = await schema.read(spare)
+        await alembic(spare, "upgrade", revision)
+        await alembic(spare, "downgrade", "-1")
+        assert schema.differences(await schema.read(spare), before) == []
+        await alembic(spare, "upgrade", revision)
+
+
+async def test_the_migrations_make_what_the_tables_say(spare: str, built: Schema) -> None:
+    await alembic(spare, "upgrade", "head")
+    migrated = schema.from_tables(await schema.read(spare))
+    found = schema.differences(migrated, built)
+    assert not found, "\n".join(["A table changed: make migration-refresh (or migration).", *found])
+    await alembic(spare, "check")
+
+
+async def test_no_table_is_without_its_guards(spare: str) -> None:
+    await alembic(spare, "upgrade", "head")
+    found = await schema.read(spare)
+    append_only, deletable = schema.rights()
+    assert append_only | deletable <= set(metadata.tables)
+    for table in metadata.tables:
+        assert found[Part("table", table, "")] == "p, row security t, forced t", table
+        policies = {part.name for part in found if part[:2] == ("policy", table)}
+        assert policies == {"merchant", "system"}, table
+        for role in schema.ROLES:
+            verbs = set(found[Part("grant", table, role)].split(", "))
+            assert verbs >= {"SELECT", "INSERT"}, table
+            assert ("UPDATE" in verbs) == (table not in append_only), table
+            assert ("DELETE" in verbs) == (table in deletable), table
+        if table in append_only:
+            assert Part("trigger", table, f"{table}_append_only") in found
 
 
 async def test_every_connection_has_its_limits(world: World) -> None:
@@ -105,3 +133,13 @@ async def test_migrations_set_a_lock_time_out_before_they_touch_anything() -> No
     sql = await alembic("postgresql://nobody@localhost/nothing", "upgrade", "head", sql=True)
     first = next(line for line in sql.splitlines() if line.strip() and line != "BEGIN;")
     assert "lock_timeout" in first
+
+
+async def test_migrations_can_be_had_as_sql_in_both_directions() -> None:
+    url = "postgresql://nobody@localhost/nothing"
+    there = await alembic(url, "upgrade", "head", sql=True)
+    back = await alembic(url, "downgrade", "head:base", sql=True)
+    for table in metadata.tables:
+        assert f"CREATE TABLE {table} (" in there
+        assert f"CREATE POLICY merchant ON {table} " in there
+        assert f"DROP TABLE {table};" in back
