@@ -20,7 +20,7 @@ from sqlalchemy.sql.elements import conv
 from migrations.schema import Part, Schema
 
 CONSTRAINTS: Final = ("check", "unique", "foreign key", "primary key")
-_NAMES: Final = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
+_NAMES: Final = PGDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
 _ONE_OF: Final = re.compile(r"\((\w+) = ANY \(ARRAY\[([^\]]*)\]\)\)")
 
 
