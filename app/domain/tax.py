@@ -1,14 +1,16 @@
 """Tax by given rates, on top of a line's amount or inside it, rounded once per rate or per line."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import lcm
 from operator import attrgetter
+from typing import TypeAlias
 from uuid import UUID
 
 from app.domain.errors import Problem
 from app.domain.money import WHOLE_PPM, Rounding, apportion, divide
+from app.domain.pricing import TaxBehaviour
 
 
 class TaxRounding(StrEnum):
@@ -24,7 +26,8 @@ class TaxRounding(StrEnum):
 class TaxRate:
     """One tax of one jurisdiction; `rate_ppm` is in millionths: 8.875 % is 88,750.
 
-    An inclusive rate is contained in the amounts it applies to.
+    An inclusive rate is contained in the amounts it applies to. `reason` says why a rate is zero
+    on a line where it would usually not be: `reverse_charge`.
     """
 
     id: UUID
@@ -32,6 +35,15 @@ class TaxRate:
     inclusive: bool
     jurisdiction: str
     display_name: str
+    reason: str | None = None
+
+
+Key: TypeAlias = tuple[UUID, int, bool]
+"""What tells rates apart: one rate may be inside one line's amount and on top of another's."""
+
+
+def _key(rate: TaxRate) -> Key:
+    return rate.id, rate.rate_ppm, rate.inclusive
 
 
 Share = tuple[TaxRate, Sequence[int], list[int]]
@@ -82,12 +94,13 @@ class Taxes:
         return amounts
 
     def totals(self) -> list[TaxTotal]:
-        """Each rate once, in order of first use."""
-        totals: dict[UUID, TaxTotal] = {}
+        """Each rate once, in order of first use; inside and on top are two."""
+        totals: dict[Key, TaxTotal] = {}
         for part in self.parts:
-            known = totals.get(part.rate.id)
+            key = _key(part.rate)
+            known = totals.get(key)
             taxable, amount = (known.taxable, known.amount) if known else (0, 0)
-            totals[part.rate.id] = TaxTotal(part.rate, taxable + part.taxable, amount + part.amount)
+            totals[key] = TaxTotal(part.rate, taxable + part.taxable, amount + part.amount)
         return list(totals.values())
 
 
@@ -124,6 +137,21 @@ def taxes(
     return Taxes(nets, tuple(parts))
 
 
+def with_behaviour(rates: Sequence[TaxRate], behaviour: TaxBehaviour | None) -> tuple[TaxRate, ...]:
+    """The rates as inside a price or on top of it, as the price says; None: as each rate says."""
+    match behaviour:
+        case TaxBehaviour.INCLUSIVE:
+            inclusive = True
+        case TaxBehaviour.EXCLUSIVE:
+            inclusive = False
+        case _:
+            return tuple(rates)
+    return tuple(
+        rate if rate.inclusive is inclusive else replace(rate, inclusive=inclusive)
+        for rate in rates
+    )
+
+
 def problems(rate: TaxRate) -> Iterator[Problem]:
     """Everything that keeps `rate` from being used; none when it is sound."""
     if not 0 <= rate.rate_ppm <= WHOLE_PPM:
@@ -142,10 +170,10 @@ def _fractions(
         for rate in common:
             yield rate, range(len(amounts)), [amount * rate.rate_ppm for amount in amounts], whole
         return
-    by_rate: dict[UUID, tuple[TaxRate, list[int]]] = {}
+    by_rate: dict[Key, tuple[TaxRate, list[int]]] = {}
     for line, of_line in enumerate(rates):
         for rate in of_line:
-            by_rate.setdefault(rate.id, (rate, []))[1].append(line)
+            by_rate.setdefault(_key(rate), (rate, []))[1].append(line)
     for rate, lines in by_rate.values():
         wholes = [WHOLE_PPM + _inside(rates[line]) for line in lines]
         whole = lcm(*wholes)

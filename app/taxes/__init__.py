@@ -1,0 +1,1 @@
+"""What others know about tax, behind our own words."""
