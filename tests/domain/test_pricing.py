@@ -30,6 +30,7 @@ from app.domain.pricing import (
 
 examples = settings(max_examples=300, deadline=None)
 ID = UUID(int=7)
+METERED = {"usage": Usage.METERED, "timing": Timing.ARREARS, "meter_id": ID}
 
 
 def a_price(model, unit_amount="0", currency="EUR", **more):
@@ -98,7 +99,7 @@ def test_bankers_rounding_when_the_merchant_says_so():
 @pytest.mark.parametrize(
     ("quantity", "minor"),
     [
-        (0, 0),
+        (0, 500),  # the first tier's flat amount is always due
         (1, 600),  # 500 + 100
         (10, 1500),  # 500 + 10 * 100
         (11, 1580),  # 1500 + 80
@@ -115,7 +116,7 @@ def test_graduated(quantity, minor):
 @pytest.mark.parametrize(
     ("quantity", "minor"),
     [
-        (0, 0),
+        (0, 500),  # the first tier's flat amount is always due
         (1, 600),  # 500 + 100
         (10, 1500),  # 500 + 10 * 100
         (11, 880),  # 11 * 80
@@ -162,7 +163,7 @@ def test_the_steps_always_add_up_to_the_amount(model, unit, table, size, quantit
 @examples
 @given(tier_tables, quantities)
 def test_graduated_is_the_price_of_each_unit_one_by_one(table, quantity):
-    exact, used = 0, set()
+    exact, used = table[0].flat_amount * SCALE, {table[0]}
     for unit in range(1, quantity + 1):
         tier = next(t for t in table if t.up_to is None or unit <= t.up_to)
         exact += tier.unit_amount_scaled
@@ -180,7 +181,7 @@ def test_graduated_is_the_price_of_each_unit_one_by_one(table, quantity):
 def test_volume_prices_every_unit_alike(table, quantity):
     price = a_price(PriceModel.VOLUME, tiers=table)
     tier = next(t for t in table if t.up_to is None or quantity <= t.up_to)
-    exact = (quantity * tier.unit_amount_scaled + tier.flat_amount * SCALE) if quantity else 0
+    exact = quantity * tier.unit_amount_scaled + tier.flat_amount * SCALE
     assert amount_scaled(price, quantity) == exact
 
 
@@ -210,7 +211,7 @@ def test_sound_prices_have_no_problems():
         a_price(PriceModel.GRADUATED, tiers=THREE_TIERS),
         a_price(PriceModel.VOLUME, tiers=tiers((None, "1", 0))),
         a_price(PriceModel.PACKAGE, "999", package_size=12),
-        a_price(PriceModel.PER_UNIT, "1", usage=Usage.METERED, timing=Timing.ARREARS),
+        a_price(PriceModel.PER_UNIT, "1", **METERED),
     ):
         assert problems(price) == []
 
@@ -230,7 +231,7 @@ GRADUATED = PriceModel.GRADUATED
         (a_price(PriceModel.FLAT, "1", tiers=THREE_TIERS), ["tiers"]),
         (a_price(PriceModel.FLAT, "1", package_size=2), ["package_size"]),
         (a_price(PriceModel.PACKAGE, "1", package_size=0), ["package_size"]),
-        (a_price(PriceModel.PER_UNIT, "1", usage=Usage.METERED), ["timing"]),
+        (a_price(PriceModel.PER_UNIT, "1", usage=Usage.METERED), ["timing", "meter_id"]),
         (a_price(GRADUATED), ["tiers"]),
         (a_price(GRADUATED, "1", tiers=THREE_TIERS), ["unit_amount"]),
         (a_price(GRADUATED, tiers=tiers((10, "1", 0))), ["tiers[0].up_to"]),
