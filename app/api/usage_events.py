@@ -171,8 +171,8 @@ class SubscriptionUsage(Output):
 @router.post("", operation_id="create_usage_event", status_code=201, response_model=UsageEvent)
 async def create_usage_event(ask: Asked, body: UsageEventCreate) -> Response:
     """Tell one event. The same id with the same content is answered again, and taken once."""
-    taken = await usage_events.record_one(ask.rt, ask.caller, body.reported())
-    return await ask.present(USAGE_EVENT, taken, 201)
+    row = await usage_events.record_one(ask.rt, ask.caller, body.reported())
+    return ask.shown(USAGE_EVENT, row, 201)
 
 
 @router.post("/batch", operation_id="create_usage_events", response_model=UsageReceipt)

@@ -36,14 +36,14 @@ async def known(tx: Tx, merchant_id: UUID, events: Collection[Reported], now: da
     )
 
 
-async def insert(tx: Tx, merchant_id: UUID, events: Sequence[UsageEvent]) -> set[str]:
-    """Write events in one statement; the ids of those that were not there already.
+async def insert(tx: Tx, merchant_id: UUID, events: Sequence[UsageEvent]) -> dict[str, UUID]:
+    """Write events in one statement; those that were not there already, by the merchant's ids.
 
     In the order of their ids, so that batches with events in common wait for each other in turn
     and never in a circle.
     """
     if not events:
-        return set()
+        return {}
     ordered = sorted(events, key=lambda event: event.event_id)
     written = await tx.fetch(
         """
@@ -53,7 +53,7 @@ async def insert(tx: Tx, merchant_id: UUID, events: Sequence[UsageEvent]) -> set
         SELECT $1, * FROM unnest(
             $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[],
             $8::bigint[], $9::text[], $10::uuid[], $11::json[], $12::timestamptz[], $13::bool[])
-        ON CONFLICT DO NOTHING RETURNING event_id
+        ON CONFLICT DO NOTHING RETURNING event_id, id
         """,
         merchant_id,
         [e.id for e in ordered],
@@ -69,7 +69,7 @@ async def insert(tx: Tx, merchant_id: UUID, events: Sequence[UsageEvent]) -> set
         [e.received_at for e in ordered],
         [e.delayed for e in ordered],
     )
-    return {row["event_id"] for row in written}
+    return {row["event_id"]: row["id"] for row in written}
 
 
 async def on_record(

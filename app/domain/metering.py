@@ -26,9 +26,9 @@ FUTURE_MAX: Final = timedelta(minutes=5)
 PROMPT: Final = timedelta(hours=1)
 """An event that arrives later than this after it happened is marked, so that those which come
 after their period was billed are found without reading all others."""
-DOUBT: Final = timedelta(hours=1)
-"""An event may become visible this long after the moment it says it was received: far longer than
-a transaction may last, and than the clocks of two machines may differ."""
+DOUBT: Final = timedelta(minutes=15)
+"""An event may become visible this long after the moment it says it was received: longer than a
+transaction may last, and the clocks of two machines differ."""
 FILTERS_MAX: Final = 10
 BUCKETS_MAX: Final = 1_000
 """Six weeks by the hour, or almost three years by the day, in one answer."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.db import prices, usage, views
 from app.db import usage_events as rows
-from app.db.base import Tx
+from app.db.base import Row, Tx
 from app.db.usage import Metered, Wanted
 from app.db.usage_events import OnRecord
 from app.domain import metering, pricing
@@ -43,6 +43,8 @@ class Receipt:
     accepted: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     refused: list[tuple[str, Refusal]] = field(default_factory=list)
+    kept: dict[str, UUID] = field(default_factory=dict)
+    """Where those are that are on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def record(rt: Runtime, caller: Caller, told: Sequence[Reported]) -> Recei
         return await _record(tx, caller, told, now)
 
 
-async def record_one(rt: Runtime, caller: Caller, told: Reported) -> UUID:
+async def record_one(rt: Runtime, caller: Caller, told: Reported) -> Row:
     """Take one event, unless it is on record already. Raises InvalidRequest, Conflict."""
     now = rt.clock.now()
     async with rt.db.begin(caller.merchant_id) as tx:
@@ -80,8 +82,9 @@ async def record_one(rt: Runtime, caller: Caller, told: Reported) -> UUID:
         for _, why in receipt.refused:
             kind = Conflict if why.code in CONFLICTS else InvalidRequest
             raise kind(why.message, code=why.code, param=why.param)
-        found = await rows.on_record(tx, caller.merchant_id, {told.id}, now)
-    return found[told.id].kept.id
+        row = await views.one(tx, views.USAGE_EVENT, caller.merchant_id, receipt.kept[told.id])
+        assert row is not None
+    return row
 
 
 async def of_subscription(rt: Runtime, caller: Caller, subscription_id: UUID) -> PresentUsage:
@@ -127,7 +130,7 @@ async def _record(tx: Tx, caller: Caller, told: Sequence[Reported], now: datetim
         [event for event in first.values() if event.reverses is None],
         [event for event in first.values() if event.reverses is not None],
     )
-    new: set[str] = set()
+    new: dict[str, UUID] = {}
     refused: dict[str, Refusal] = {}
     for part in filter(None, parts):
         known = await rows.known(tx, caller.merchant_id, part, now)
@@ -139,18 +142,20 @@ async def _record(tx: Tx, caller: Caller, told: Sequence[Reported], now: datetim
             else:
                 taken.append(judged)
         new |= await rows.insert(tx, caller.merchant_id, taken)
-    unclear = set(first) - new if len(first) == len(told) else set(first)
+    unclear = first.keys() - new.keys() if len(first) == len(told) else first.keys()
     on_record = await rows.on_record(tx, caller.merchant_id, unclear, now)
     return _receipt(told, new, refused, on_record)
 
 
 def _receipt(
     told: Sequence[Reported],
-    new: set[str],
+    new: Mapping[str, UUID],
     refused: Mapping[str, Refusal],
     on_record: Mapping[str, OnRecord],
 ) -> Receipt:
-    receipt = Receipt()
+    receipt = Receipt(
+        kept=dict(new) | {told_id: there.kept.id for told_id, there in on_record.items()}
+    )
     fresh = set(new)
     for event in told:
         there = on_record.get(event.id)

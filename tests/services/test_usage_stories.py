@@ -512,7 +512,7 @@ async def test_an_event_not_yet_committed_when_its_period_is_billed_is_late(
         known = await rows.known(telling, merchant, [event], world.now)
         kept = metering.take(event, known, world.now, new_id)
         assert isinstance(kept, UsageEvent)
-        assert await rows.insert(telling, merchant, [kept]) == {event.id}
+        assert await rows.insert(telling, merchant, [kept]) == {event.id: kept.id}
         world.clock.advance(timedelta(minutes=2))  # a long transaction
         assert await amounts(world, wanted) == [0]
         bill = Billed(wanted, 0, world.now)

@@ -22,7 +22,7 @@ USAGE_EVENT = View(
     prefix="ue",
     table="usage_events",
     columns="""
-        t.id, t.event_id, t.meter_id,
+        t.id, t.event_id AS own_id, t.meter_id,
         (SELECT m.event_name FROM meters m
           WHERE m.merchant_id = t.merchant_id AND m.id = t.meter_id) AS event_name,
         t.customer_id, t.subscription_id, t.happened_at AS timestamp, t.properties, t.value,
