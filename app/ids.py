@@ -19,7 +19,7 @@ DIGITS: Final = 26
 PREFIXES: Final = frozenset(
     """
     mer key cus pm plan price ftr cpn dis txr sub si inv il pay att re cn clock evt we del req gwa
-    bt le
+    bt le txi txreg
     """.split()  # noqa: SIM905  one word each, read at a glance
 )
 

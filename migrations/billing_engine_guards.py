@@ -8,7 +8,7 @@ from migrations import guards
 APPEND_ONLY: Final[tuple[str, ...]] = ()
 """Tables of this revision whose rows never change: no UPDATE granted, and a trigger refuses."""
 
-DELETABLE: Final[tuple[str, ...]] = ()
+DELETABLE: Final[tuple[str, ...]] = ("customer_tax_ids", "tax_registrations")
 """Tables of this revision from which rows may be deleted."""
 
 UPGRADE: Final[tuple[str, ...]] = ()

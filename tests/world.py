@@ -35,6 +35,7 @@ from app.services import (
     refunds,
     renewals,
     subscriptions,
+    tax_rates,
     test_clocks,
 )
 from app.services.caller import Caller
@@ -113,8 +114,8 @@ class World:
         return (await catalog.create_coupon(self.rt, self.caller, cmd))["id"]
 
     async def tax_rate(self, percentage: str, *, inclusive: bool = False) -> UUID:
-        cmd = catalog.CreateTaxRate(display_name="VAT", percentage=percentage, inclusive=inclusive)
-        return (await catalog.create_tax_rate(self.rt, self.caller, cmd))["id"]
+        cmd = tax_rates.CreateTaxRate(display_name="VAT", percentage=percentage, inclusive=inclusive)
+        return (await tax_rates.create(self.rt, self.caller, cmd))["id"]
 
     async def customer(self, token: str | None = "pm_sim_ok", **options: Any) -> UUID:
         """A customer who pays with `token`; None: with nothing yet."""

@@ -31,7 +31,10 @@ from app.api import (
     problems,
     refunds,
     subscriptions,
+    tax,
+    tax_ids,
     tax_rates,
+    tax_registrations,
     test_clocks,
 )
 from app.api.edge import Edge
@@ -51,6 +54,9 @@ ROUTERS = (
     prices.router,
     coupons.router,
     tax_rates.router,
+    tax_registrations.router,
+    tax_ids.router,
+    tax.router,
     refunds.router,
     events.router,
     ledger.router,

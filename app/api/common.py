@@ -230,6 +230,8 @@ PriceRef = Annotated[UUID, *_ref("price")]
 RefundRef = Annotated[UUID, *_ref("re")]
 SubscriptionRef = Annotated[UUID, *_ref("sub")]
 TaxRateRef = Annotated[UUID, *_ref("txr")]
+TaxIdRef = Annotated[UUID, *_ref("txi")]
+TaxRegistrationRef = Annotated[UUID, *_ref("txreg")]
 TestClockRef = Annotated[UUID, *_ref("clock")]
 
 
@@ -257,6 +259,8 @@ RefundId = Annotated[str, _id("re")]
 SubscriptionId = Annotated[str, _id("sub")]
 SubscriptionItemId = Annotated[str, _id("si")]
 TaxRateId = Annotated[str, _id("txr")]
+TaxIdId = Annotated[str, _id("txi")]
+TaxRegistrationId = Annotated[str, _id("txreg")]
 TestClockId = Annotated[str, _id("clock")]
 
 Version = Annotated[int, Field(description="Grows with each change; also the ETag.", examples=[1])]

@@ -12,12 +12,22 @@ from app.api.endpoint import Asked, Endpoint
 from app.api.objects import BalanceTransaction, Customer
 from app.api.pages import Created
 from app.db.views import BALANCE_TRANSACTION, CUSTOMER
+from app.domain.taxation import TaxExempt
 from app.services import customers
 from app.services.customers import AdjustBalance, CreateCustomer, UpdateCustomer
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], route_class=Endpoint)
 
 Line = Annotated[str, Field(max_length=200)]
+TaxNote = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=500,
+        description="Why no tax is charged: the number of an exemption certificate, say.",
+        examples=["Resale certificate 12-3456789"],
+    ),
+]
 
 
 class AddressInput(Input):
@@ -38,6 +48,8 @@ class CustomerCreate(Input):
     address: AddressInput = AddressInput()
     time_zone: Annotated[c.TimeZone, Field(description="Where its billing days begin.")] = "UTC"
     test_clock_id: c.TestClockRef | None = None
+    tax_exempt: TaxExempt = TaxExempt.NONE
+    tax_exemption_note: TaxNote | None = None
     metadata: c.Metadata = Field(default_factory=dict)
 
     def command(self) -> CreateCustomer:
@@ -49,6 +61,8 @@ class CustomerCreate(Input):
             self.time_zone,
             self.test_clock_id,
             self.metadata,
+            self.tax_exempt,
+            self.tax_exemption_note,
         )
 
 
@@ -60,6 +74,8 @@ class CustomerUpdate(Change):
         AddressInput()
     )
     time_zone: c.TimeZone = "UTC"
+    tax_exempt: TaxExempt = TaxExempt.NONE
+    tax_exemption_note: TaxNote | None = None
     default_payment_method_id: c.PaymentMethodRef | None = None
     metadata: c.MetadataChange = Field(default_factory=dict)
 

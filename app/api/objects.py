@@ -93,6 +93,8 @@ class Customer(Output):
     name: str | None
     address: Address
     time_zone: str
+    tax_exempt: Annotated[str, open_enum("none", "exempt", "reverse")]
+    tax_exemption_note: str | None
     default_payment_method_id: c.PaymentMethodId | None
     default_payment_method: "PaymentMethod | None" = Expanded
     test_clock_id: c.TestClockId | None
@@ -195,20 +197,6 @@ class Coupon(Output):
     currency: c.Currency | None
     duration: Annotated[str, open_enum("once", "repeating", "forever")]
     duration_in_periods: int | None
-    metadata: Documents
-    active: bool
-    created_at: At
-    version: Version
-
-
-class TaxRate(Output):
-    id: c.TaxRateId
-    object: Literal["tax_rate"]
-    display_name: str
-    percentage: c.Percentage
-    inclusive: bool
-    country: str | None
-    jurisdiction: str | None
     metadata: Documents
     active: bool
     created_at: At

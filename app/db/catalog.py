@@ -1,4 +1,4 @@
-"""Rows of `plans`, `prices`, `coupons` and `tax_rates`."""
+"""Rows of `plans`, `prices` and `coupons`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,13 @@ from uuid import UUID
 
 from app.db.base import Row, Tx, dumps
 
-Table: TypeAlias = Literal["plans", "prices", "coupons", "tax_rates"]
+Table: TypeAlias = Literal["plans", "prices", "coupons"]
 
 # The fields of each noun that may change after it is made.
 MUTABLE: Final[Mapping[Table, tuple[str, ...]]] = {
     "plans": ("name", "description", "rank", "features", "metadata", "active"),
     "prices": ("nickname", "lookup_key", "metadata", "active"),
     "coupons": ("name", "metadata", "active"),
-    "tax_rates": ("display_name", "metadata", "active"),
 }
 DOCUMENTS: Final = frozenset({"features", "metadata", "tiers"})
 
@@ -68,19 +67,6 @@ class NewCoupon:
     currency: str | None
     duration: str
     duration_in_periods: int | None
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class NewTaxRate:
-    """A tax rate to be stored."""
-
-    id: UUID
-    display_name: str
-    rate_ppm: int
-    inclusive: bool
-    country: str | None
-    jurisdiction: str | None
     metadata: Mapping[str, str]
 
 
@@ -180,27 +166,6 @@ async def insert_coupon(tx: Tx, merchant_id: UUID, coupon: NewCoupon, now: datet
         coupon.duration,
         coupon.duration_in_periods,
         dumps(coupon.metadata),
-        now,
-    )
-
-
-async def insert_tax_rate(tx: Tx, merchant_id: UUID, rate: NewTaxRate, now: datetime) -> None:
-    """Store a tax rate."""
-    await tx.run(
-        """
-        INSERT INTO tax_rates
-            (merchant_id, id, display_name, rate_ppm, inclusive, country, jurisdiction,
-             metadata, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        """,
-        merchant_id,
-        rate.id,
-        rate.display_name,
-        rate.rate_ppm,
-        rate.inclusive,
-        rate.country,
-        rate.jurisdiction,
-        dumps(rate.metadata),
         now,
     )
 

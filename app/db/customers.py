@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.base import Row, Tx, dumps
+from app.domain.taxation import TaxExempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class NewCustomer:
     zone: str
     test_clock_id: UUID | None
     metadata: Mapping[str, str]
+    tax_exempt: TaxExempt = TaxExempt.NONE
+    tax_exemption_note: str | None = None
 
 
 async def insert(tx: Tx, merchant_id: UUID, customer: NewCustomer, now: datetime) -> None:
@@ -29,8 +32,8 @@ async def insert(tx: Tx, merchant_id: UUID, customer: NewCustomer, now: datetime
         """
         INSERT INTO customers
             (merchant_id, id, external_id, email, name, country, address, zone, test_clock_id,
-             metadata, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             metadata, created_at, tax_exempt, tax_exemption_note)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         """,
         merchant_id,
         customer.id,
@@ -43,6 +46,8 @@ async def insert(tx: Tx, merchant_id: UUID, customer: NewCustomer, now: datetime
         customer.test_clock_id,
         dumps(customer.metadata),
         now,
+        customer.tax_exempt,
+        customer.tax_exemption_note,
     )
 
 
@@ -70,7 +75,7 @@ async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any])
         UPDATE customers
         SET external_id = $3, email = $4, name = $5, country = $6, address = $7, zone = $8,
             default_payment_method_id = $9, metadata = $10, deleted_at = $11,
-            version = version + 1
+            tax_exempt = $12, tax_exemption_note = $13, version = version + 1
         WHERE merchant_id = $1 AND id = $2
         """,
         merchant_id,
@@ -84,6 +89,8 @@ async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any])
         fields["default_payment_method_id"],
         dumps(fields["metadata"]),
         fields["deleted_at"],
+        fields["tax_exempt"],
+        fields["tax_exemption_note"],
     )
 
 

@@ -26,6 +26,11 @@ DUPLICATES: Final = {
         "Another price already has this lookup_key.",
         "lookup_key",
     ),
+    "uq_customer_tax_ids_value": (
+        "tax_id_taken",
+        "The customer already has this tax id.",
+        "value",
+    ),
     "uq_coupons_code": ("code_taken", "Another coupon already has this code.", "code"),
     "uq_invoices_cycle": (
         "period_already_billed",

@@ -12,6 +12,8 @@ class Type(StrEnum):
 
     CUSTOMER_CREATED = "customer.created"
     CUSTOMER_UPDATED = "customer.updated"
+    TAX_ID_CREATED = "tax_id.created"
+    TAX_ID_DELETED = "tax_id.deleted"
     PAYMENT_METHOD_ATTACHED = "payment_method.attached"
     PAYMENT_METHOD_DETACHED = "payment_method.detached"
     SUBSCRIPTION_CREATED = "subscription.created"

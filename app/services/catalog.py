@@ -1,4 +1,4 @@
-"""What is sold: plans with their prices, coupons, and the tax rates that may be put on top."""
+"""What is sold: plans with their prices, and coupons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import orjson
 from app.db import catalog as rows
 from app.db import views
 from app.db.base import Row, Tx
-from app.db.catalog import NewCoupon, NewPlan, NewPrice, NewTaxRate, Table
+from app.db.catalog import NewCoupon, NewPlan, NewPrice, Table
 from app.db.views import View
 from app.domain import decimals, discount, pricing
 from app.domain.calendar import Interval, Unit
@@ -32,7 +32,6 @@ TABLES: Final[Mapping[str, Table]] = {
     "plan": "plans",
     "price": "prices",
     "coupon": "coupons",
-    "tax_rate": "tax_rates",
 }
 
 
@@ -91,18 +90,6 @@ class CreateCoupon:
     currency: str | None = None
     duration: Duration = Duration.ONCE
     duration_in_periods: int | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTaxRate:
-    """One tax of one jurisdiction; the percentage as decimal text."""
-
-    display_name: str
-    percentage: str
-    inclusive: bool = False
-    country: str | None = None
-    jurisdiction: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -252,25 +239,6 @@ async def create_coupon(rt: Runtime, caller: Caller, cmd: CreateCoupon) -> Row:
     async with rt.db.begin(caller.merchant_id) as tx:
         await rows.insert_coupon(tx, caller.merchant_id, new, rt.clock.now())
         return await _answer(tx, caller, views.COUPON, coupon_id)
-
-
-async def create_tax_rate(rt: Runtime, caller: Caller, cmd: CreateTaxRate) -> Row:
-    """Create a tax rate. Raises InvalidRequest where the percentage is none."""
-    ppm = decimals.parse(cmd.percentage, PERCENT_PLACES, param="percentage")
-    if not 0 <= ppm <= 100 * 10**PERCENT_PLACES:
-        raise InvalidRequest("A tax takes from 0 to 100 percent.", param="percentage")
-    rate = NewTaxRate(
-        id=new_id(),
-        display_name=cmd.display_name,
-        rate_ppm=ppm,
-        inclusive=cmd.inclusive,
-        country=cmd.country,
-        jurisdiction=cmd.jurisdiction,
-        metadata=cmd.metadata,
-    )
-    async with rt.db.begin(caller.merchant_id) as tx:
-        await rows.insert_tax_rate(tx, caller.merchant_id, rate, rt.clock.now())
-        return await _answer(tx, caller, views.TAX_RATE, rate.id)
 
 
 async def update(rt: Runtime, caller: Caller, view: View, cmd: Update) -> Row:

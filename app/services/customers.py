@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import balances, decisions, events, payment_methods, views
+from app.db import balances, decisions, events, payment_methods, tax_ids, views
 from app.db import customers as rows
 from app.db.base import Row, Tx
 from app.db.views.base import Fields
@@ -16,6 +16,7 @@ from app.domain import balance
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest, Stale
 from app.domain.event import Type
+from app.domain.taxation import TaxExempt
 from app.ids import new_id, show
 from app.runtime import Runtime
 from app.services import idempotency, lookup
@@ -37,6 +38,8 @@ class CreateCustomer:
     time_zone: str = "UTC"
     test_clock_id: UUID | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tax_exempt: TaxExempt = TaxExempt.NONE
+    tax_exemption_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateCustomer) -> Row:
         zone=cmd.time_zone,
         test_clock_id=cmd.test_clock_id,
         metadata=cmd.metadata,
+        tax_exempt=cmd.tax_exempt,
+        tax_exemption_note=cmd.tax_exemption_note,
     )
     async with rt.db.begin(caller.merchant_id) as tx:
         await rows.insert(tx, caller.merchant_id, new, now)
@@ -120,8 +125,10 @@ async def delete(rt: Runtime, caller: Caller, id: UUID, expected_version: int | 
             "address": dict.fromkeys(ADDRESS),
             "default_payment_method_id": None,
             "metadata": {},
+            "tax_exemption_note": None,
             "deleted_at": now,
         }
+        await tax_ids.delete_all(tx, caller.merchant_id, id)
         await rows.update(tx, caller.merchant_id, id, fields)
         # What the fields were is exactly what is to be forgotten: the event does not repeat it.
         after = await load(tx, caller.merchant_id, id)

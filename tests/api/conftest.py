@@ -135,7 +135,11 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
     price = await api.new("prices", **monthly, unit_amount=1000)
     coupon = await api.new("coupons", code="HI", name="Hi", percent_off="10")
     tax_rate = await api.new("tax_rates", display_name="VAT", percentage="19", country="DE")
+    registration = await api.new("tax_registrations", country="DE", home=True)
     customer = await api.new("customers", name="Ada")
+    tax_id = await api.new(
+        f"customers/{customer['id']}/tax_ids", type="eu_vat", value="DE136695976"
+    )
     card = await api.new(
         "payment_methods",
         customer_id=customer["id"],
@@ -171,7 +175,9 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "price": price["id"],
             "refund": refund["id"],
             "subscription": subscription["id"],
+            "tax_id": tax_id["id"],
             "tax_rate": tax_rate["id"],
+            "tax_registration": registration["id"],
             "test_clock": clock["id"],
         },
     )

@@ -75,7 +75,7 @@ def test_operations_are_named_for_what_they_do(document) -> None:
     assert len(set(names)) == len(names)
     verbs = "create get list update delete cancel keep unpark pay void mark advance attach detach"
     for name in names:
-        assert name.split("_")[0] in {*verbs.split(), "revoke"}, name
+        assert name.split("_")[0] in {*verbs.split(), "revoke", "calculate", "seed"}, name
 
 
 def test_every_operation_documents_its_problems_tags_and_keys(document) -> None:

@@ -99,8 +99,10 @@ async def test_no_role_of_ours_can_step_over_the_policies(
         " AND privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE')"
     )
     assert {(row["table_name"], row["privilege_type"]) for row in may} == {
+        ("customer_tax_ids", "DELETE"),
         ("idempotency_keys", "DELETE"),
         ("inbound_events", "DELETE"),
+        ("tax_registrations", "DELETE"),
     }
 
 

@@ -2,7 +2,7 @@
 `migrations/`.
 """
 
-from app.db.tables.catalog import coupons, plans, prices, tax_rates
+from app.db.tables.catalog import coupons, plans, prices
 from app.db.tables.common import metadata
 from app.db.tables.customer import (
     balance_transactions,
@@ -40,6 +40,7 @@ from app.db.tables.subscription import (
     subscription_tax_rates,
     subscriptions,
 )
+from app.db.tables.tax import customer_tax_ids, tax_rates, tax_registrations
 
 __all__ = [
     "api_keys",
@@ -49,6 +50,7 @@ __all__ = [
     "credit_note_lines",
     "credit_notes",
     "customer_balances",
+    "customer_tax_ids",
     "customers",
     "deliveries",
     "discounts",
@@ -76,6 +78,7 @@ __all__ = [
     "subscription_tax_rates",
     "subscriptions",
     "tax_rates",
+    "tax_registrations",
     "test_clocks",
     "webhook_endpoints",
 ]

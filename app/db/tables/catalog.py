@@ -1,4 +1,4 @@
-"""Plans, prices, coupons and tax rates: what is sold, and what is taken off or put on."""
+"""Plans, prices, coupons: what is sold, and what is taken off."""
 
 from sqlalchemy import Boolean, Column, Index, UniqueConstraint, text
 
@@ -96,20 +96,4 @@ coupons = tenant_table(
     check("repeating_has_count", "(duration = 'repeating') = (duration_in_periods IS NOT NULL)"),
     check("amount_off", "amount_off > 0"),
     check("percent_off", "percent_off_ppm BETWEEN 1 AND 1000000"),
-)
-
-tax_rates = tenant_table(
-    "tax_rates",
-    uid("id"),
-    string("display_name"),
-    number("rate_ppm"),
-    Column("inclusive", Boolean, nullable=False),
-    string("country", null=True),
-    string("jurisdiction", null=True),
-    document("metadata"),
-    Column("active", Boolean, nullable=False, server_default=text("true")),
-    instant("created_at"),
-    number("version", default=1),
-    of_merchant(),
-    check("rate", "rate_ppm BETWEEN 0 AND 1000000"),
 )

@@ -17,6 +17,7 @@ from app.db.tables.common import (
     tenant_table,
     uid,
 )
+from app.domain.taxation import TaxExempt
 
 customers = tenant_table(
     "customers",
@@ -27,6 +28,8 @@ customers = tenant_table(
     string("country", null=True),
     document("address"),
     string("zone", default="UTC"),
+    string("tax_exempt", default="none"),
+    string("tax_exemption_note", null=True),
     uid("default_payment_method_id", null=True),
     uid("test_clock_id", null=True),
     document("metadata"),
@@ -41,6 +44,7 @@ customers = tenant_table(
         name="fk_customers_default_payment_method",
         use_alter=True,
     ),
+    one_of("tax_exempt", TaxExempt),
     UniqueConstraint("merchant_id", "external_id", name="uq_customers_external_id"),
     Index("ix_customers_email", "merchant_id", "email"),
     Index(

@@ -5,7 +5,7 @@ from typing import Final
 
 from app.db.views.base import View, one, page, some
 from app.db.views.billing import INVOICE, INVOICE_LINE, PAYMENT, REFUND, SUBSCRIPTION
-from app.db.views.catalog import COUPON, PLAN, PRICE, TAX_RATE
+from app.db.views.catalog import COUPON, PLAN, PRICE
 from app.db.views.customer import (
     BALANCE_TRANSACTION,
     CUSTOMER,
@@ -13,6 +13,7 @@ from app.db.views.customer import (
     PAYMENT_METHOD,
 )
 from app.db.views.platform import API_KEY, EVENT, LEDGER_ENTRY, TEST_CLOCK
+from app.db.views.tax import TAX_ID, TAX_RATE, TAX_REGISTRATION
 
 ALL: Final = (
     API_KEY,
@@ -30,7 +31,9 @@ ALL: Final = (
     PRICE,
     REFUND,
     SUBSCRIPTION,
+    TAX_ID,
     TAX_RATE,
+    TAX_REGISTRATION,
     TEST_CLOCK,
 )
 BY_OBJECT: Final[Mapping[str, View]] = {view.object: view for view in ALL}
@@ -54,7 +57,9 @@ __all__ = [
     "PRICE",
     "REFUND",
     "SUBSCRIPTION",
+    "TAX_ID",
     "TAX_RATE",
+    "TAX_REGISTRATION",
     "TEST_CLOCK",
     "View",
     "one",

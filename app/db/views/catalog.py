@@ -1,4 +1,4 @@
-"""Plans, prices, coupons and tax rates, as callers see them."""
+"""Plans, prices, coupons, as callers see them."""
 
 from app.db.views.base import CREATED, View
 
@@ -44,15 +44,4 @@ COUPON = View(
         t.duration, t.duration_in_periods, t.metadata, t.active, t.created_at, t.version
     """,
     filters={**CREATED, **ACTIVE, "code": "t.code = {}"},
-)
-
-TAX_RATE = View(
-    object="tax_rate",
-    prefix="txr",
-    table="tax_rates",
-    columns="""
-        t.id, t.display_name, t.rate_ppm AS percentage, t.inclusive, t.country, t.jurisdiction,
-        t.metadata, t.active, t.created_at, t.version
-    """,
-    filters={**CREATED, **ACTIVE, "country": "t.country = {}"},
 )

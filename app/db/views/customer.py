@@ -8,7 +8,8 @@ CUSTOMER = View(
     table="customers",
     columns="""
         t.id, t.external_id, t.email, t.name, t.address, t.zone AS time_zone,
-        t.default_payment_method_id, t.test_clock_id, t.metadata,
+        t.tax_exempt, t.tax_exemption_note, t.default_payment_method_id, t.test_clock_id,
+        t.metadata,
         (SELECT coalesce(
             json_agg(json_build_object('currency', b.currency, 'amount', b.balance)
                      ORDER BY b.currency),

@@ -1,0 +1,122 @@
+"""Everything that decides which tax customers pay, for many at once: five statements a chunk."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeAlias
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app.db import tax_rates, tax_registrations
+from app.db.base import Tx
+from app.domain.places import MEMBER_STATES, Place, locate
+from app.domain.tax_id import EU_VAT, USABLE
+from app.domain.taxation import Buyer, Seller, TableRate, Taxation, TaxExempt
+
+Key: TypeAlias = tuple[UUID, UUID]
+"""The merchant, then the customer."""
+Numbers: TypeAlias = tuple[frozenset[str], frozenset[str]]
+"""The member states of a customer's EU VAT numbers, and the countries of its other numbers."""
+
+NO_NUMBERS: Numbers = (frozenset(), frozenset())
+
+
+class Books:
+    """What merchants keep about tax, and the taxations of their buyers, one for all alike."""
+
+    def __init__(
+        self,
+        sellers: dict[UUID, Seller],
+        rates: dict[UUID, tuple[TableRate, ...]],
+        zones: dict[UUID, ZoneInfo],
+    ) -> None:
+        self._sellers = sellers
+        self._rates = rates
+        self._zones = zones
+        self._by_postal_code = {
+            merchant: any(rate.postal_codes for rate in table) for merchant, table in rates.items()
+        }
+        self._known: dict[tuple[UUID, Buyer], Taxation] = {}
+
+    def taxation(self, merchant_id: UUID, buyer: Buyer) -> Taxation:
+        """The taxation of such a buyer."""
+        place = buyer.place
+        if place is not None and not self._by_postal_code[merchant_id] and place.postal_code:
+            # Where no rate asks for it, the postal code would only tell apart who are alike.
+            place = Place(place.country, place.region, "", place.detached)
+            buyer = Buyer(place, buyer.tax_exempt, buyer.vat_countries, buyer.id_countries)
+        key = merchant_id, buyer
+        known = self._known.get(key)
+        if known is None:
+            seller = self._sellers[merchant_id]
+            countries = seller.home_countries | ({place.country} if place is not None else set())
+            table = [rate for rate in self._rates[merchant_id] if rate.country in countries]
+            known = self._known[key] = Taxation(seller, buyer, table, self._zones[merchant_id])
+        return known
+
+
+async def books(tx: Tx, merchants: Sequence[UUID], countries: Collection[str]) -> Books:
+    """The merchants' registrations and time zones, and their rates of home and `countries`."""
+    zones = await tx.fetch(
+        "SELECT id, zone FROM merchants WHERE id = ANY($1::uuid[])", list(merchants)
+    )
+    sellers = await tax_registrations.sellers(tx, merchants)
+    wanted = frozenset(countries).union(*(seller.home_countries for seller in sellers.values()))
+    return Books(
+        sellers,
+        await tax_rates.tables_of(tx, merchants, wanted),
+        {row["id"]: ZoneInfo(row["zone"]) for row in zones},
+    )
+
+
+async def load(tx: Tx, keys: Sequence[Key]) -> dict[Key, Taxation]:
+    """The taxation of each (merchant, customer) that is there."""
+    if not keys:
+        return {}
+    numbers = await _numbers(tx, keys)
+    rows = await tx.fetch(
+        """
+        SELECT c.merchant_id, c.id, c.country, c.address ->> 'state' AS state,
+               c.address ->> 'postal_code' AS postal_code, c.tax_exempt
+          FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+          JOIN customers c USING (merchant_id, id)
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    buyers: list[tuple[Key, Buyer]] = []
+    for merchant, customer, country, state, postal_code, exempt in rows:
+        key = merchant, customer
+        place = None if country is None else locate(country, state, postal_code)
+        buyer = Buyer(place, TaxExempt(exempt), *numbers.get(key, NO_NUMBERS))
+        buyers.append((key, buyer))
+    countries = {buyer.place.country for _, buyer in buyers if buyer.place is not None}
+    kept = await books(tx, list({merchant for merchant, _ in keys}), countries)
+    return {key: kept.taxation(key[0], buyer) for key, buyer in buyers}
+
+
+async def _numbers(tx: Tx, keys: Sequence[Key]) -> dict[Key, Numbers]:
+    """The countries of the numbers that make a customer a business."""
+    rows = await tx.fetch(
+        """
+        SELECT i.merchant_id, i.customer_id, i.type, i.country
+          FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, customer_id)
+          JOIN customer_tax_ids i USING (merchant_id, customer_id)
+         WHERE i.status = ANY($3::text[]) AND i.country IS NOT NULL
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        list(USABLE),
+    )
+    found: dict[Key, list[tuple[str, str]]] = defaultdict(list)
+    for merchant, customer, kind, country in rows:
+        found[merchant, customer].append((kind, country))
+    return {key: countries_of(held) for key, held in found.items()}
+
+
+def countries_of(held: Iterable[tuple[str, str]]) -> Numbers:
+    """The countries of numbers, given each one's type and country."""
+    states: set[str] = set()
+    others: set[str] = set()
+    for kind, country in held:
+        (states if kind == EU_VAT and country in MEMBER_STATES else others).add(country)
+    return frozenset(states), frozenset(others)
