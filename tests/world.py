@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -21,17 +21,21 @@ from app.clock import Clock, ManualClock
 from app.db import payments as payment_rows
 from app.domain.calendar import Interval, Unit
 from app.domain.payment import Attempt
+from app.domain.policy import CancelCredit, When
 from app.domain.pricing import PriceModel
 from app.ids import new_id
 from app.runtime import Runtime, open_runtime
 from app.services import (
     audit,
-    catalog,
+    changes,
+    coupons,
     customers,
     invoices,
     merchants,
     payment_methods,
     payments,
+    plans,
+    prices,
     refunds,
     renewals,
     subscriptions,
@@ -39,11 +43,25 @@ from app.services import (
     test_clocks,
 )
 from app.services.caller import Caller
+from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
+from app.services.subscriptions import Cancel
 from app.settings import Settings
 from tests.simulator import SimulatorProcess
 
 START: Final = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
-NOISE: Final = frozenset({"customer.created", "customer.updated", "payment_method.attached"})
+NOISE: Final = frozenset(
+    {
+        "coupon.created",
+        "coupon.redeemed",
+        "plan.created",
+        "plan.updated",
+        "price.created",
+        "price.updated",
+        "customer.created",
+        "customer.updated",
+        "payment_method.attached",
+    }
+)
 
 # What a step of a story tells when all goes well.
 STARTED: Final = (
@@ -82,9 +100,8 @@ class World:
     async def plan(self, name: str = "Basic", **options: Any) -> UUID:
         self.codes.append(name)
         code = f"{name.lower()}-{len(self.codes)}"
-        row = await catalog.create_plan(
-            self.rt, self.caller, catalog.CreatePlan(code=code, name=name, **options)
-        )
+        cmd = plans.CreatePlan(code=code, name=name, **options)
+        row = await plans.create(self.rt, self.caller, cmd)
         return row["id"]
 
     async def price(
@@ -93,12 +110,12 @@ class World:
         currency: str = "EUR",
         *,
         plan: UUID | None = None,
-        unit: Unit = Unit.MONTH,
+        unit: Unit | None = Unit.MONTH,
         model: PriceModel = PriceModel.PER_UNIT,
         **options: Any,
     ) -> UUID:
         """A price of `amount` minor units a month, unless said otherwise."""
-        cmd = catalog.CreatePrice(
+        cmd = prices.CreatePrice(
             plan_id=plan or await self.plan(),
             currency=currency,
             interval_unit=unit,
@@ -106,15 +123,17 @@ class World:
             unit_amount_decimal=amount,
             **options,
         )
-        return (await catalog.create_price(self.rt, self.caller, cmd))["id"]
+        return (await prices.create(self.rt, self.caller, cmd))["id"]
 
     async def coupon(self, **options: Any) -> UUID:
         self.codes.append("coupon")
-        cmd = catalog.CreateCoupon(code=f"C{len(self.codes)}", name="A coupon", **options)
-        return (await catalog.create_coupon(self.rt, self.caller, cmd))["id"]
+        cmd = coupons.CreateCoupon(code=f"C{len(self.codes)}", name="A coupon", **options)
+        return (await coupons.create(self.rt, self.caller, cmd))["id"]
 
     async def tax_rate(self, percentage: str, *, inclusive: bool = False) -> UUID:
-        cmd = tax_rates.CreateTaxRate(display_name="VAT", percentage=percentage, inclusive=inclusive)
+        cmd = tax_rates.CreateTaxRate(
+            display_name="VAT", percentage=percentage, inclusive=inclusive
+        )
         return (await tax_rates.create(self.rt, self.caller, cmd))["id"]
 
     async def customer(self, token: str | None = "pm_sim_ok", **options: Any) -> UUID:
@@ -155,8 +174,44 @@ class World:
         await self.told()
         return sub
 
-    async def cancel(self, sub: UUID, *, at_period_end: bool = False) -> None:
-        await subscriptions.cancel(self.rt, self.caller, sub, at_period_end=at_period_end)
+    async def cancel(
+        self,
+        sub: UUID,
+        *,
+        at_period_end: bool = False,
+        at: datetime | None = None,
+        credit: CancelCredit = CancelCredit.NONE,
+    ) -> None:
+        when = at or (When.PERIOD_END if at_period_end else When.NOW)
+        await subscriptions.cancel(self.rt, self.caller, Cancel(sub, when, credit))
+
+    async def change(self, sub: UUID, *items: ChangedItem, **options: Any) -> None:
+        """Change items; with one of them and no id, it is the subscription's first."""
+        if len(items) == 1 and items[0].id is None and not options.pop("adds", False):
+            [first, *_] = await self.items(sub)
+            items = (replace(items[0], id=first["id"]),)
+        options.pop("adds", None)
+        cmd = ChangeSubscription(sub, items, **options)
+        await changes.change(self.rt, self.caller, cmd)
+
+    async def pause(self, sub: UUID, **options: Any) -> None:
+        await changes.pause(self.rt, self.caller, PauseSubscription(sub, **options))
+
+    async def resume(self, sub: UUID) -> None:
+        await changes.resume(self.rt, self.caller, sub)
+
+    async def items(self, sub: UUID) -> list[Any]:
+        """What a subscription is for now, in order."""
+        return await self.fetch(
+            "SELECT * FROM subscription_items WHERE subscription_id = $1 AND removed_at IS NULL "
+            "ORDER BY position",
+            sub,
+        )
+
+    async def amounts(self, invoice: UUID) -> list[tuple[int, int, int]]:
+        """An invoice's lines: amount, discount, tax."""
+        keys = ("amount", "discount_amount", "tax_amount")
+        return [tuple(row[key] for key in keys) for row in await self.lines(invoice)]
 
     async def keep(self, sub: UUID) -> None:
         await subscriptions.keep(self.rt, self.caller, sub)

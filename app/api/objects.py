@@ -8,12 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.api import common as c
-from app.api.common import At, MinorUnits, Output, Version, open_enum
-
-Expanded = Field(
-    default=None, description="Only with `expand`.", json_schema_extra={"x-expandable": True}
-)
-Documents = Annotated[dict[str, str], Field(examples=[{"team": "blue"}])]
+from app.api.catalog_objects import Price
+from app.api.common import At, Documents, Expanded, MinorUnits, Output, Version, open_enum
 
 
 class Address(Output):
@@ -93,6 +89,7 @@ class Customer(Output):
     name: str | None
     address: Address
     time_zone: str
+    language: str | None
     tax_exempt: Annotated[str, open_enum("none", "exempt", "reverse")]
     tax_exemption_note: str | None
     default_payment_method_id: c.PaymentMethodId | None
@@ -141,68 +138,6 @@ class BalanceTransaction(Output):
     created_at: At
 
 
-class Plan(Output):
-    id: c.PlanId
-    object: Literal["plan"]
-    code: c.Code
-    name: str
-    description: str | None
-    rank: Annotated[int, Field(description="Higher is more: decides what is an upgrade.")]
-    features: Annotated[dict[str, bool | int | str], Field(examples=[{"seats": 5, "sso": True}])]
-    metadata: Documents
-    active: bool
-    created_at: At
-    version: Version
-
-
-class Tier(Output):
-    up_to: Annotated[int | None, Field(description="Inclusive; null: no end.", examples=[100])]
-    unit_amount_decimal: c.UnitAmount
-    flat_amount: MinorUnits
-
-
-class Price(Output):
-    id: c.PriceId
-    object: Literal["price"]
-    plan_id: c.PlanId
-    plan: Plan | None = Expanded
-    price_version: int
-    lookup_key: str | None
-    nickname: str | None
-    currency: c.Currency
-    interval: Annotated[str, open_enum("day", "week", "month", "year")]
-    interval_count: int
-    model: Annotated[str, open_enum("flat", "per_unit", "graduated", "volume", "package")]
-    unit_amount_decimal: c.UnitAmount | None
-    tiers: list[Tier]
-    package_size: int | None
-    timing: Annotated[str, open_enum("advance", "arrears")]
-    usage_type: Annotated[str, open_enum("licensed", "metered")]
-    tax_behaviour: Annotated[str, open_enum("exclusive", "inclusive")]
-    setup_fee: MinorUnits
-    trial_days: int
-    metadata: Documents
-    active: bool
-    created_at: At
-    version: Version
-
-
-class Coupon(Output):
-    id: c.CouponId
-    object: Literal["coupon"]
-    code: c.Code
-    name: str
-    percent_off: c.Percentage | None
-    amount_off: MinorUnits | None
-    currency: c.Currency | None
-    duration: Annotated[str, open_enum("once", "repeating", "forever")]
-    duration_in_periods: int | None
-    metadata: Documents
-    active: bool
-    created_at: At
-    version: Version
-
-
 class SubscriptionItem(Output):
     id: c.SubscriptionItemId
     price_id: c.PriceId
@@ -214,6 +149,19 @@ class Discount(Output):
     coupon_id: c.CouponId
     periods_remaining: int | None
     ended_at: At | None
+
+
+class Pause(Output):
+    paused_at: At
+    invoices: Annotated[str, open_enum("none", "keep", "draft", "void")]
+    resumes_at: At | None
+
+
+class ScheduledChange(Output):
+    id: c.ScheduledChangeId
+    type: Annotated[str, open_enum("change", "pause")]
+    due_at: At
+    phase: int | None
 
 
 class Subscription(Output):
@@ -265,6 +213,14 @@ class Subscription(Output):
     next_action_at: At | None
     parked_at: At | None
     parked_reason: str | None
+    pause: Pause | None
+    scheduled_changes: list[ScheduledChange]
+    cycles_left: Annotated[int | None, Field(description="Periods until it ends; null: goes on.")]
+    automatic_tax: bool
+    trial_end_without_payment_method: Annotated[
+        str | None, open_enum("cancel", "pause", "create_invoice")
+    ]
+    billing_settings: Documents
     metadata: Documents
     created_at: At
     version: Version
@@ -279,6 +235,7 @@ class LineTax(Output):
     tax_rate_id: c.TaxRateId
     percentage: c.Percentage
     inclusive: bool
+    reason: Annotated[str | None, Field(description="Why a rate is zero here.")]
     taxable_amount: MinorUnits
     amount: MinorUnits
 
@@ -295,6 +252,9 @@ class Line(Output):
     amount: MinorUnits
     discount_amount: MinorUnits
     tax_amount: MinorUnits
+    reverses_line_id: Annotated[
+        c.InvoiceLineId | None, Field(description="The line that a credit takes back.")
+    ]
 
 
 class InvoiceLine(Line):
@@ -318,7 +278,13 @@ class Invoice(Output):
     currency: c.Currency
     billing_reason: Annotated[
         str,
-        open_enum("subscription_create", "subscription_cycle", "subscription_cancel", "manual"),
+        open_enum(
+            "subscription_create",
+            "subscription_cycle",
+            "subscription_update",
+            "subscription_cancel",
+            "manual",
+        ),
     ]
     period_start: At
     period_end: At
@@ -331,8 +297,11 @@ class Invoice(Output):
     balance_applied: MinorUnits
     amount_due: MinorUnits
     amount_paid: MinorUnits
+    amount_credited: Annotated[int, Field(description="What credit notes took off.")]
     amount_remaining: MinorUnits
     due_at: At
+    description: str | None
+    finalize_at: Annotated[At | None, Field(description="When a draft is finalized by itself.")]
     finalized_at: At | None
     paid_at: At | None
     voided_at: At | None

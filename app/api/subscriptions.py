@@ -1,6 +1,7 @@
 """/v1/subscriptions: what runs, on which prices, until when."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -13,11 +14,15 @@ from app.api.objects import Subscription
 from app.api.pages import Created
 from app.db.views import SUBSCRIPTION
 from app.domain.invoice import Collection
-from app.domain.subscription import Status
-from app.services import subscriptions
+from app.domain.policy import CancelCredit, PauseUnused, Settlement, When
+from app.domain.pricing import TrialEnd
+from app.domain.subscription import PausedInvoices, Status
+from app.services import changes, subscriptions
+from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
 from app.services.subscriptions import (
     DISCOUNTS_MAX,
     TAX_RATES_MAX,
+    Cancel,
     CreateSubscription,
     UpdateSubscription,
 )
@@ -60,11 +65,37 @@ class SubscriptionCreate(Input):
     cancel_at_period_end: Flag = False
     external_id: c.ExternalId | None = None
     metadata: c.Metadata = Field(default_factory=dict)
+    one_off_items: Annotated[
+        list[ItemInput],
+        Field(max_length=ITEMS_MAX, description="One-time prices, on the first invoice."),
+    ] = Field(default_factory=list)
+    billing_anchor: Annotated[
+        c.Instant | None,
+        Field(description="The first boundary; a part of a period comes before it."),
+    ] = None
+    cycles: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=1200)] | None,
+        Field(description="After how many full periods it ends."),
+    ] = None
+    automatic_tax: Annotated[
+        Flag, Field(description="Find the taxes by who sells what to whom.")
+    ] = False
+    trial_end: Annotated[
+        c.Instant | None, Field(description="The instant itself, instead of trial_days.")
+    ] = None
+    trial_end_without_payment_method: Annotated[
+        TrialEnd | None, Field(description="Absent: what the price or the settings say.")
+    ] = None
+    billing_settings: Annotated[
+        dict[str, str | int],
+        Field(description="The billing settings in which it differs from the merchant's."),
+    ] = Field(default_factory=dict)
 
     def command(self) -> CreateSubscription:
         fields: dict[str, Any] = dict(self)
         fields["collection"] = fields.pop("collection_method")
-        fields["items"] = tuple((item.price_id, item.quantity) for item in self.items)
+        for name in ("items", "one_off_items"):
+            fields[name] = tuple((item.price_id, item.quantity) for item in getattr(self, name))
         return CreateSubscription(**fields)
 
 
@@ -75,10 +106,52 @@ class SubscriptionUpdate(Change):
 
 
 class SubscriptionCancel(Input):
-    when: Annotated[
-        Literal["now", "period_end"],
-        Field(description="Nothing that was paid in advance comes back."),
-    ] = "period_end"
+    """Without `when` and `credit` the billing settings decide."""
+
+    when: Annotated[When | None, Field(description="Absent, without `at`: the settings'.")] = None
+    at: Annotated[c.Instant | None, Field(description="A moment to end at.")] = None
+    credit: Annotated[
+        CancelCredit | None,
+        Field(description="What of a period paid in advance comes back when it ends now."),
+    ] = None
+
+
+class ItemChangeInput(Input):
+    """With `id` that item becomes another or goes; without, a price is added."""
+
+    id: c.SubscriptionItemRef | None = None
+    price_id: c.PriceRef | None = None
+    quantity: Quantity | None = None
+    is_removed: Flag = False
+
+
+class SubscriptionChange(Input):
+    """Without `when`, `at` and `settlement` the billing settings decide, by what changes."""
+
+    items: Annotated[list[ItemChangeInput], Field(min_length=1, max_length=ITEMS_MAX)]
+    when: When | None = None
+    at: Annotated[c.Instant | None, Field(description="A moment to change at.")] = None
+    settlement: Settlement | None = None
+
+    def command(self, subscription_id: UUID, version: int | None) -> ChangeSubscription:
+        items = tuple(ChangedItem(**dict(item)) for item in self.items)
+        when = self.at or self.when
+        return ChangeSubscription(subscription_id, items, when, self.settlement, version)
+
+
+class SubscriptionPause(Input):
+    when: When = When.NOW
+    invoices: Annotated[
+        PausedInvoices, Field(description="What happens at boundaries while it is paused.")
+    ] = PausedInvoices.NONE
+    resumes_at: c.Instant | None = None
+    unused: Annotated[
+        PauseUnused | None, Field(description="What becomes of the rest of a paid period.")
+    ] = None
+
+
+class TrialUpdate(Input):
+    trial_end: Annotated[c.Instant | None, Field(description="Absent: now.")] = None
 
 
 class SubscriptionList(ListOf[Subscription]):
@@ -131,10 +204,68 @@ async def update_subscription(
 async def cancel_subscription(
     ask: Asked, subscription_id: c.SubscriptionRef, body: SubscriptionCancel
 ) -> Response:
-    """Cancel a subscription now, or when its period is over."""
-    at_period_end = body.when == "period_end"
-    await subscriptions.cancel(ask.rt, ask.caller, subscription_id, at_period_end=at_period_end)
-    return await ask.present(SUBSCRIPTION, subscription_id)
+    """Cancel a subscription now, when its period is over, or at a date."""
+    cmd = Cancel(subscription_id, body.at or body.when, body.credit)
+    return await ask.present(SUBSCRIPTION, await subscriptions.cancel(ask.rt, ask.caller, cmd))
+
+
+@router.post(
+    "/{subscription_id}/change", operation_id="change_subscription", response_model=Subscription
+)
+async def change_subscription(
+    ask: Asked, subscription_id: c.SubscriptionRef, body: SubscriptionChange
+) -> Response:
+    """Change items, prices or quantities: now, when the period is over, or at a date.
+
+    What was charged for the rest of the period is credited, and the rest charged anew.
+    """
+    cmd = body.command(subscription_id, ask.expected_version())
+    return await ask.present(SUBSCRIPTION, await changes.change(ask.rt, ask.caller, cmd))
+
+
+@router.delete(
+    "/{subscription_id}/scheduled_changes/{scheduled_change_id}",
+    operation_id="cancel_scheduled_change",
+    response_model=Subscription,
+)
+async def cancel_scheduled_change(
+    ask: Asked, subscription_id: c.SubscriptionRef, scheduled_change_id: c.ScheduledChangeRef
+) -> Response:
+    """Take back a scheduled change that has not happened yet."""
+    done = await changes.unschedule(ask.rt, ask.caller, subscription_id, scheduled_change_id)
+    return await ask.present(SUBSCRIPTION, done)
+
+
+@router.post(
+    "/{subscription_id}/pause", operation_id="pause_subscription", response_model=Subscription
+)
+async def pause_subscription(
+    ask: Asked, subscription_id: c.SubscriptionRef, body: SubscriptionPause
+) -> Response:
+    """Pause a subscription now, or when its period is over."""
+    cmd = PauseSubscription(id=subscription_id, **dict(body))
+    return await ask.present(SUBSCRIPTION, await changes.pause(ask.rt, ask.caller, cmd))
+
+
+@router.post(
+    "/{subscription_id}/resume", operation_id="resume_subscription", response_model=Subscription
+)
+async def resume_subscription(ask: Asked, subscription_id: c.SubscriptionRef) -> Response:
+    """Let a paused subscription go on, and collect what its pause has held back."""
+    return await ask.present(
+        SUBSCRIPTION, await changes.resume(ask.rt, ask.caller, subscription_id)
+    )
+
+
+@router.post(
+    "/{subscription_id}/trial", operation_id="set_subscription_trial", response_model=Subscription
+)
+async def set_subscription_trial(
+    ask: Asked, subscription_id: c.SubscriptionRef, body: TrialUpdate
+) -> Response:
+    """End a trial at another moment, later or now."""
+    done = await changes.set_trial_end(ask.rt, ask.caller, subscription_id, body.trial_end)
+    return await ask.present(SUBSCRIPTION, done)
 
 
 @router.post(

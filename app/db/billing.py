@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from app.db.base import Row, Tx
-from app.db.subscriptions import coupon, rate
+from app.db import coupons as coupon_rows
+from app.db.subscription_parts import rate
 from app.domain.discount import Coupon
 from app.domain.errors import InvalidRequest, NotFound
 from app.domain.tax import TaxRate
@@ -60,40 +61,31 @@ async def payment_method_of(tx: Tx, customer_id: UUID, method_id: UUID) -> None:
         )
 
 
-async def check_prices(tx: Tx, ids: Sequence[UUID]) -> None:
-    """Check that prices exist, are offered, and can be billed. Raises InvalidRequest."""
+async def check_prices(tx: Tx, ids: Sequence[UUID], among: str = "items") -> None:
+    """Check that prices exist, and are offered, `among` the items of a request.
+
+    Raises InvalidRequest."""
     rows = await tx.fetch(
         """
-        SELECT id, active, usage_type FROM prices
+        SELECT id, active FROM prices
          WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = ANY ($1::uuid[])
         """,
         list(ids),
     )
     found = {row["id"]: row for row in rows}
     for place, wanted in enumerate(ids):
-        param = f"items[{place}].price_id"
+        param = f"{among}[{place}].price_id"
         if wanted not in found:
             raise InvalidRequest("There is no such price.", code="price_not_found", param=param)
         if not found[wanted]["active"]:
             raise InvalidRequest("This price is not offered.", code="price_inactive", param=param)
-        if found[wanted]["usage_type"] != "licensed":
-            raise InvalidRequest(
-                "Metered prices cannot be subscribed to yet.", code="price_metered", param=param
-            )
 
 
 async def coupons(tx: Tx, ids: Sequence[UUID]) -> list[Coupon]:
     """The active coupons with these ids, in their order. Raises InvalidRequest."""
-    rows = await tx.fetch(
-        """
-        SELECT id AS coupon_id, name, percent_off_ppm, amount_off, currency, duration,
-               duration_in_periods
-          FROM coupons WHERE merchant_id = current_setting('app.merchant_id')::uuid
-           AND id = ANY ($1::uuid[]) AND active
-        """,
-        list(ids),
-    )
-    return _in_order(ids, {row["coupon_id"]: coupon(row) for row in rows}, "coupon", "coupon_ids")
+    found = await coupon_rows.load(tx, ids)
+    active = {id_: offered.coupon for id_, offered in found.items() if offered.terms.active}
+    return _in_order(ids, active, "coupon", "coupon_ids")
 
 
 async def tax_rates(tx: Tx, ids: Sequence[UUID]) -> list[TaxRate]:

@@ -157,7 +157,7 @@ async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any])
 
 async def missing(tx: Tx, table: str, ids: Sequence[UUID]) -> UUID | None:
     """The first of `ids` that the merchant's `table` does not have; None when all are there."""
-    assert table in {"plans", "prices", "customers"}
+    assert table in {"coupons", "customers", "plans", "prices"}
     if not ids:
         return None
     rows = await tx.fetch(

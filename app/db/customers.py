@@ -24,6 +24,7 @@ class NewCustomer:
     metadata: Mapping[str, str]
     tax_exempt: TaxExempt = TaxExempt.NONE
     tax_exemption_note: str | None = None
+    language: str | None = None
 
 
 async def insert(tx: Tx, merchant_id: UUID, customer: NewCustomer, now: datetime) -> None:
@@ -32,8 +33,8 @@ async def insert(tx: Tx, merchant_id: UUID, customer: NewCustomer, now: datetime
         """
         INSERT INTO customers
             (merchant_id, id, external_id, email, name, country, address, zone, test_clock_id,
-             metadata, created_at, tax_exempt, tax_exemption_note)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             metadata, created_at, tax_exempt, tax_exemption_note, language)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         """,
         merchant_id,
         customer.id,
@@ -48,6 +49,7 @@ async def insert(tx: Tx, merchant_id: UUID, customer: NewCustomer, now: datetime
         now,
         customer.tax_exempt,
         customer.tax_exemption_note,
+        customer.language,
     )
 
 
@@ -75,7 +77,7 @@ async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any])
         UPDATE customers
         SET external_id = $3, email = $4, name = $5, country = $6, address = $7, zone = $8,
             default_payment_method_id = $9, metadata = $10, deleted_at = $11,
-            tax_exempt = $12, tax_exemption_note = $13, version = version + 1
+            tax_exempt = $12, tax_exemption_note = $13, language = $14, version = version + 1
         WHERE merchant_id = $1 AND id = $2
         """,
         merchant_id,
@@ -91,6 +93,7 @@ async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any])
         fields["deleted_at"],
         fields["tax_exempt"],
         fields["tax_exemption_note"],
+        fields["language"],
     )
 
 

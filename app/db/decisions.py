@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from app.db import bulk, tables
+from app.db import bulk, scheduled, tables
 from app.db.base import Tx
-from app.db.writers import balance, event, invoice, ledger, payment, refund, subscription
+from app.db.writers import balance, event, invoice, ledger, payment, pending, refund, subscription
 from app.db.writers.invoice import Number
 from app.domain.decision import Decision
 from app.domain.invoice import Invoice, Status
@@ -33,12 +33,16 @@ async def record(tx: Tx, decisions: Sequence[Decision], now: datetime) -> Record
     numbers are taken last of all, so that the lock on a series is held as briefly as can be.
     """
     await subscription.write(tx, [s for d in decisions for s in d.subscriptions])
+    await subscription.write_items(tx, [i for d in decisions for i in d.items])
+    await subscription.write_discounts(tx, [n for d in decisions for n in d.new_discounts])
+    await scheduled.write(tx, [s for d in decisions for s in d.scheduled])
     await subscription.use_discounts(tx, [u for d in decisions for u in d.discounts])
     await balance.write(tx, [b for d in decisions for b in d.balances], now)
     await ledger.write(tx, [e for d in decisions for e in d.entries], now)
     invoices = [i for d in decisions for i in d.invoices]
     numbers = await _numbers(tx, [i for i in invoices if _wants_number(i)])
     await invoice.write(tx, invoices, numbers)
+    await pending.write(tx, [p for d in decisions for p in d.pending])
     payments = [p for d in decisions for p in d.payments]
     await payment.write(tx, payments)
     await payment.write_attempts(tx, [a for d in decisions for a in d.attempts])

@@ -21,10 +21,16 @@ DUPLICATES: Final = {
         "external_id",
     ),
     "uq_plans_code": ("code_taken", "Another plan already has this code.", "code"),
+    "uq_features_key": ("key_taken", "Another feature already has this key.", "key"),
     "uq_prices_lookup_key": (
         "lookup_key_taken",
         "Another price already has this lookup_key.",
         "lookup_key",
+    ),
+    "uq_meters_event_name": (
+        "event_name_taken",
+        "Another active meter already takes events of this event_name.",
+        "event_name",
     ),
     "uq_customer_tax_ids_value": (
         "tax_id_taken",
@@ -32,9 +38,19 @@ DUPLICATES: Final = {
         "value",
     ),
     "uq_coupons_code": ("code_taken", "Another coupon already has this code.", "code"),
+    "uq_promotion_codes_code": (
+        "code_taken",
+        "Another active promotion code already has this code.",
+        "code",
+    ),
     "uq_invoices_cycle": (
         "period_already_billed",
         "This period of the subscription already has an invoice.",
+        None,
+    ),
+    "uq_document_settings_version": (
+        "lock_timeout",
+        "Another request is changing the same object; try again.",
         None,
     ),
     "uq_payment_attempts_in_flight": (

@@ -15,7 +15,18 @@ from app.db.views.base import Fields, Source
 from app.domain.event import Type
 from app.ids import new_id
 
-DOCUMENTS: Final = frozenset({"address", "balances", "features", "metadata", "tiers"})
+DOCUMENTS: Final = frozenset(
+    {
+        "address",
+        "balances",
+        "billing_settings",
+        "currency_options",
+        "features",
+        "metadata",
+        "minimum_amounts",
+        "tiers",
+    }
+)
 
 
 def changed(before: Fields, after: Fields) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import orjson
 
 from app.db import bulk, prices, tables, views
 from app.db.base import Database, Row, Tx, dumps
-from app.db.subscriptions import coupon
+from app.db.coupons import COLUMNS as COUPON
+from app.db.coupons import coupon
 from app.db.views import View
 from app.domain.discount import Coupon
 from app.domain.event import Type
@@ -142,10 +143,10 @@ async def plans(tx: Tx, merchant_id: UUID, codes: Sequence[str]) -> dict[str, UU
 async def coupons(tx: Tx, merchant_id: UUID, codes: Sequence[str]) -> dict[str, Coupon]:
     """The active coupons with these codes."""
     rows = await tx.fetch(
-        """
-        SELECT code, id AS coupon_id, name, percent_off_ppm, amount_off, currency, duration,
-               duration_in_periods
-          FROM coupons WHERE merchant_id = $1 AND code = ANY ($2::text[]) AND active
+        f"""
+        SELECT c.code, {COUPON}
+          FROM coupons c
+         WHERE c.merchant_id = $1 AND c.code = ANY ($2::text[]) AND c.active
         """,
         merchant_id,
         codes,

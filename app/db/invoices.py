@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from app.db import policies
 from app.db.base import Row, Tx
 from app.domain.calendar import Period
 from app.domain.errors import NotFound
@@ -19,6 +20,8 @@ from app.domain.invoice import (
     Order,
     Status,
 )
+from app.domain.pricing import PlanKind
+from app.domain.proration import Share
 from app.domain.tax import TaxPart, TaxRate
 
 COLUMNS: Final = """
@@ -26,7 +29,8 @@ COLUMNS: Final = """
     i.number, i.currency, i.billing_reason, i.cycle_start, i.period_start, i.period_end,
     i.collection_method, i.subtotal, i.discount_total, i.tax_total, i.tax_added, i.total,
     i.balance_applied, i.amount_due, i.amount_paid, i.due_at, i.created_at, i.finalized_at,
-    i.paid_at, i.voided_at, i.test_clock_id, i.version
+    i.paid_at, i.voided_at, i.test_clock_id, i.version, i.finalize_at, i.amount_credited,
+    i.description, i.billing_settings, i.net_days
 """
 
 
@@ -42,6 +46,23 @@ async def lock(tx: Tx, invoice_id: UUID) -> Invoice:
         raise NotFound("There is no such invoice.", code="invoice_not_found")
     key = (row["merchant_id"], row["id"])
     return invoice(row, (await load_lines(tx, [key])).get(key, ()))
+
+
+async def held(tx: Tx, subscription_id: UUID) -> tuple[Invoice, ...]:
+    """What a pause held back: drafts, and open invoices without any payment; locked, no lines."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM invoices i
+         WHERE i.merchant_id = current_setting('app.merchant_id')::uuid
+           AND i.subscription_id = $1 AND i.finalize_at IS NULL
+           AND (i.status = 'draft' OR (i.status = 'open' AND NOT EXISTS (
+                SELECT FROM payments p
+                 WHERE p.merchant_id = i.merchant_id AND p.invoice_id = i.id)))
+         ORDER BY i.id FOR NO KEY UPDATE OF i
+        """,
+        subscription_id,
+    )
+    return tuple(invoice(row) for row in rows)
 
 
 async def subscription_of(tx: Tx, invoice_id: UUID) -> UUID | None:
@@ -67,10 +88,11 @@ def invoice(row: Row, lines: tuple[Line, ...] = ()) -> Invoice:
         BillingReason(row["billing_reason"]),
         Period(row["period_start"], row["period_end"]),
         Collection(row["collection_method"]),
-        (row["due_at"] - row["created_at"]).days,
+        row["net_days"],
         row["cycle_start"],
         row["test_clock_id"],
         row["series"],
+        row["description"],
     )
     return Invoice(
         id=row["id"],
@@ -91,31 +113,57 @@ def invoice(row: Row, lines: tuple[Line, ...] = ()) -> Invoice:
         voided_at=row["voided_at"],
         number=row["number"],
         series_number=row["series_number"],
+        finalize_at=row["finalize_at"],
+        amount_credited=row["amount_credited"],
+        policy=policies.parsed(row["billing_settings"]),
         lines=lines,
         version=row["version"],
     )
+
+
+LINES: Final = """
+    l.merchant_id, l.id, l.invoice_id, l.position, l.kind, l.subscription_item_id, l.price_id,
+    l.description, l.quantity, l.period_start, l.period_end, l.amount, l.discount_amount,
+    l.tax_amount, l.share_part, l.share_whole, l.reverses_line_id, pr.plan_id,
+    pl.kind AS plan_kind
+"""
+OF_LINES: Final = """
+    LEFT JOIN prices pr ON pr.merchant_id = l.merchant_id AND pr.id = l.price_id
+    LEFT JOIN plans pl ON pl.merchant_id = l.merchant_id AND pl.id = pr.plan_id
+"""
 
 
 async def load_lines(
     tx: Tx, keys: Sequence[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], tuple[Line, ...]]:
     """The lines of each (merchant, invoice), with their discounts and taxes, in order."""
-    args = [k[0] for k in keys], [k[1] for k in keys]
     rows = await tx.fetch(
-        """
-        SELECT l.* FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
-          JOIN invoice_lines l USING (merchant_id, invoice_id) ORDER BY l.invoice_id, l.position
+        f"""
+        SELECT {LINES} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
+          JOIN invoice_lines l USING (merchant_id, invoice_id) {OF_LINES}
+         ORDER BY l.invoice_id, l.position
         """,
-        *args,
+        [k[0] for k in keys],
+        [k[1] for k in keys],
     )
-    of_lines = [r["merchant_id"] for r in rows], [r["id"] for r in rows]
+    lines: dict[tuple[UUID, UUID], list[Line]] = defaultdict(list)
+    for row, line in zip(rows, await lines_of(tx, rows), strict=True):
+        lines[row["merchant_id"], row["invoice_id"]].append(line)
+    return {key: tuple(found) for key, found in lines.items()}
+
+
+async def lines_of(tx: Tx, rows: Sequence[Row]) -> list[Line]:
+    """The lines that rows with LINES stand for, with their discounts and taxes."""
+    if not rows:
+        return []
+    keys = [r["merchant_id"] for r in rows], [r["id"] for r in rows]
     off: dict[UUID, list[DiscountPart]] = defaultdict(list)
     for row in await tx.fetch(
         """
         SELECT d.* FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, line_id)
-          JOIN invoice_line_discounts d USING (merchant_id, line_id)
+          JOIN invoice_line_discounts d USING (merchant_id, line_id) ORDER BY d.discount_id
         """,
-        *of_lines,
+        *keys,
     ):
         off[row["line_id"]].append(DiscountPart(row["discount_id"], row["amount"]))
     taxes: dict[UUID, list[TaxPart]] = defaultdict(list)
@@ -125,15 +173,12 @@ async def load_lines(
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, line_id)
           JOIN invoice_line_taxes t USING (merchant_id, line_id)
           JOIN tax_rates r ON r.merchant_id = t.merchant_id AND r.id = t.tax_rate_id
+         ORDER BY t.tax_rate_id
         """,
-        *of_lines,
+        *keys,
     ):
         taxes[row["line_id"]].append(_tax(row))
-    lines: dict[tuple[UUID, UUID], list[Line]] = defaultdict(list)
-    for row in rows:
-        line = _line(row, tuple(off[row["id"]]), tuple(taxes[row["id"]]))
-        lines[row["merchant_id"], row["invoice_id"]].append(line)
-    return {key: tuple(found) for key, found in lines.items()}
+    return [_line(row, tuple(off[row["id"]]), tuple(taxes[row["id"]])) for row in rows]
 
 
 def _tax(row: Row) -> TaxPart:
@@ -143,6 +188,7 @@ def _tax(row: Row) -> TaxPart:
         row["inclusive"],
         row["jurisdiction"] or "",
         row["display_name"],
+        row["reason"],
     )
     return TaxPart(0, rate, row["taxable_amount"], row["amount"])
 
@@ -156,6 +202,11 @@ def _line(row: Row, off: tuple[DiscountPart, ...], taxes: tuple[TaxPart, ...]) -
         row["amount"],
         row["subscription_item_id"],
         row["price_id"],
+        row["plan_id"],
+        Share(row["share_part"], row["share_whole"]),
+        tuple(tax.rate for tax in taxes),
+        row["reverses_line_id"],
+        row["plan_kind"] == PlanKind.ADDON,
     )
     return Line(
         row["id"], row["position"], charge, off, taxes, row["discount_amount"], row["tax_amount"]

@@ -32,26 +32,37 @@ class Books:
         self._sellers = sellers
         self._rates = rates
         self._zones = zones
-        self._by_postal_code = {
-            merchant: any(rate.postal_codes for rate in table) for merchant, table in rates.items()
-        }
-        self._known: dict[tuple[UUID, Buyer], Taxation] = {}
+        self._known: dict[tuple[object, ...], Taxation] = {}
+        # How much of a postal code tells buyers apart: as much as the rates of a country ask for.
+        self._chars: dict[tuple[UUID, str], int] = defaultdict(int)
+        for merchant, table in rates.items():
+            for rate in table:
+                longest = max(map(len, rate.postal_codes), default=0)
+                key = merchant, rate.country
+                self._chars[key] = max(self._chars[key], longest)
 
-    def taxation(self, merchant_id: UUID, buyer: Buyer) -> Taxation:
+    def taxation(
+        self, merchant_id: UUID, place: Place | None, exempt: str, numbers: Numbers
+    ) -> Taxation:
         """The taxation of such a buyer."""
-        place = buyer.place
-        if place is not None and not self._by_postal_code[merchant_id] and place.postal_code:
-            # Where no rate asks for it, the postal code would only tell apart who are alike.
-            place = Place(place.country, place.region, "", place.detached)
-            buyer = Buyer(place, buyer.tax_exempt, buyer.vat_countries, buyer.id_countries)
-        key = merchant_id, buyer
+        if place is None:
+            key: tuple[object, ...] = merchant_id, exempt, numbers
+        else:
+            postal = place.postal_code[: self._chars.get((merchant_id, place.country), 0)]
+            key = merchant_id, exempt, numbers, place.country, place.region, place.detached, postal
+            if key not in self._known:
+                place = Place(place.country, place.region, postal, place.detached)
         known = self._known.get(key)
         if known is None:
-            seller = self._sellers[merchant_id]
-            countries = seller.home_countries | ({place.country} if place is not None else set())
-            table = [rate for rate in self._rates[merchant_id] if rate.country in countries]
-            known = self._known[key] = Taxation(seller, buyer, table, self._zones[merchant_id])
+            buyer = Buyer(place, TaxExempt(exempt), *numbers)
+            known = self._known[key] = self._new(merchant_id, buyer)
         return known
+
+    def _new(self, merchant_id: UUID, buyer: Buyer) -> Taxation:
+        seller, place = self._sellers[merchant_id], buyer.place
+        countries = seller.home_countries | ({place.country} if place is not None else set())
+        table = [rate for rate in self._rates[merchant_id] if rate.country in countries]
+        return Taxation(seller, buyer, table, self._zones[merchant_id])
 
 
 async def books(tx: Tx, merchants: Sequence[UUID], countries: Collection[str]) -> Books:
@@ -83,15 +94,14 @@ async def load(tx: Tx, keys: Sequence[Key]) -> dict[Key, Taxation]:
         [key[0] for key in keys],
         [key[1] for key in keys],
     )
-    buyers: list[tuple[Key, Buyer]] = []
-    for merchant, customer, country, state, postal_code, exempt in rows:
-        key = merchant, customer
-        place = None if country is None else locate(country, state, postal_code)
-        buyer = Buyer(place, TaxExempt(exempt), *numbers.get(key, NO_NUMBERS))
-        buyers.append((key, buyer))
-    countries = {buyer.place.country for _, buyer in buyers if buyer.place is not None}
+    places = [locate(row[2], row[3], row[4]) if row[2] is not None else None for row in rows]
+    countries = {place.country for place in places if place is not None}
     kept = await books(tx, list({merchant for merchant, _ in keys}), countries)
-    return {key: kept.taxation(key[0], buyer) for key, buyer in buyers}
+    found: dict[Key, Taxation] = {}
+    for row, place in zip(rows, places, strict=True):
+        key = row[0], row[1]
+        found[key] = kept.taxation(key[0], place, row[5], numbers.get(key, NO_NUMBERS))
+    return found
 
 
 async def _numbers(tx: Tx, keys: Sequence[Key]) -> dict[Key, Numbers]:

@@ -138,7 +138,8 @@ async def series(
          WHERE e.merchant_id = $1 AND e.meter_id = $2 AND e.happened_at >= ($3::timestamptz[])[1]
            AND e.happened_at < $4 {whose} AND e.value IS NOT NULL
            AND NOT EXISTS (SELECT FROM usage_events r
-                            WHERE r.merchant_id = e.merchant_id AND r.reverses_id = e.id)
+                            WHERE r.merchant_id = e.merchant_id AND r.reverses_id = e.id
+                              AND r.value IS NULL)
          GROUP BY GROUPING SETS ((1), ())
         """,
         merchant_id,

@@ -89,6 +89,7 @@ async def on_record(
           LEFT JOIN test_clocks t ON t.merchant_id = c.merchant_id AND t.id = c.test_clock_id
           LEFT JOIN usage_events r ON r.merchant_id = e.merchant_id AND r.id = e.reverses_id
           LEFT JOIN usage_events by ON by.merchant_id = e.merchant_id AND by.reverses_id = e.id
+               AND by.value IS NULL
          WHERE e.merchant_id = $1 AND e.event_id = ANY ($2::text[])
         """,
         merchant_id,

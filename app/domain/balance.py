@@ -15,6 +15,9 @@ class Type(StrEnum):
     ADJUSTMENT = "adjustment"
     APPLIED = "applied_to_invoice"
     UNAPPLIED = "unapplied_from_invoice"
+    CREDITED = "credited_by_invoice"
+    """An invoice below zero gave it."""
+    CREDIT_NOTE = "credit_note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,23 @@ def unapply(balance: Balance, amount: int, invoice_id: UUID, new_id: NewId) -> B
         balance.customer_id,
         balance.currency,
         Type.UNAPPLIED,
+        amount,
+        balance.amount + amount,
+        invoice_id,
+    )
+
+
+def credit(
+    balance: Balance, amount: int, invoice_id: UUID, new_id: NewId, type_: Type = Type.CREDITED
+) -> BalanceEntry:
+    """What an invoice gives back, or a credit note on it, becomes credit; posted by its maker."""
+    assert amount > 0
+    return BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        type_,
         amount,
         balance.amount + amount,
         invoice_id,

@@ -148,6 +148,27 @@ class Interval:
                 return months // (12 * self.count)
 
 
+def next_aligned(at: datetime, interval: Interval, zone: str) -> datetime:
+    """The first start of a day, week (Monday), month or year of `zone` that is not before `at`.
+
+    Where midnight does not exist the day begins when the clocks say so.
+    """
+    wall = wall_clock(at, zone)
+    day = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = day
+    match interval.unit:
+        case Unit.DAY:
+            pass
+        case Unit.WEEK:
+            first = day - timedelta(days=day.weekday())
+        case Unit.MONTH:
+            first = day.replace(day=1)
+        case Unit.YEAR:
+            first = day.replace(month=1, day=1)
+    found = instant(first, zone)
+    return found if found >= at else instant(Interval(interval.unit)._step(first, 1), zone)  # noqa: SLF001
+
+
 def _add_months(anchor: datetime, months: int) -> datetime:
     month0 = anchor.month - 1 + months
     year, month0 = anchor.year + month0 // 12, month0 % 12

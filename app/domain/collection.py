@@ -11,7 +11,8 @@ from typing import Final
 from uuid import UUID
 
 from app.domain import balance as balances
-from app.domain import invoice as invoicing
+from app.domain import invoice as invoices
+from app.domain import invoicing
 from app.domain import subscription as subscribing
 from app.domain.balance import Balance
 from app.domain.decision import Decision
@@ -40,7 +41,7 @@ LOOK_UP_DELAYS: Final = tuple(
 """When to ask about an outcome that is not known yet; after the last a person has to look."""
 MANUAL_REVIEW: Final = "manual_review: "
 PENDING: Final = "the gateway is processing it"
-PAYABLE: Final = frozenset({invoicing.Status.OPEN, invoicing.Status.UNCOLLECTIBLE})
+PAYABLE: Final = frozenset({invoices.Status.OPEN, invoices.Status.UNCOLLECTIBLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,8 @@ def _succeeded(
         succeeded_at=now,
         version=bill.payment.version + 1,
     )
-    invoice = invoicing.pay(bill.invoice, attempt.amount, now)
-    account, owed = cash(attempt.gateway_account_id), invoicing.owed_on(bill.invoice)
+    invoice = invoices.pay(bill.invoice, attempt.amount, now)
+    account, owed = cash(attempt.gateway_account_id), invoices.owed_on(bill.invoice)
     entries = [_entry(payment, account, owed, payment.amount, new_id)]
     if outcome.fee_minor:
         entries.append(_entry(payment, Account.GATEWAY_FEES, account, outcome.fee_minor, new_id))
@@ -238,14 +239,14 @@ def pay_outside(
     if invoice.status not in PAYABLE:
         raise Conflict(f"The invoice is {invoice.status}.", code="invoice_" + invoice.status)
     amount = invoice.amount_remaining
-    paid = invoicing.pay(invoice, amount, now)
+    paid = invoices.pay(invoice, amount, now)
     entry = Entry(
         new_id(),
         invoice.merchant_id,
         Source.INVOICE,
         invoice.id,
         cash(None),
-        invoicing.owed_on(invoice),
+        invoices.owed_on(invoice),
         invoice.order.currency,
         amount,
     )
@@ -270,7 +271,7 @@ def void(
 
     The invoice needs its lines. Raises Conflict when a payment of it is in flight.
     """
-    status = invoicing.after(invoice.status, invoicing.Action.VOID)
+    status = invoices.after(invoice.status, invoices.Action.VOID)
     if invoice.amount_paid:
         raise Conflict("It is partly paid; refund that first.", code="invoice_partly_paid")
     voided = replace(invoice, status=status, voided_at=now, version=invoice.version + 1)
@@ -287,7 +288,7 @@ def void(
 
 def write_off(invoice: Invoice, payment: Payment | None, new_id: NewId) -> Decision:
     """Give up on an unpaid invoice: the rest becomes bad debt."""
-    status = invoicing.after(invoice.status, invoicing.Action.WRITE_OFF)
+    status = invoices.after(invoice.status, invoices.Action.WRITE_OFF)
     lost = replace(invoice, status=status, version=invoice.version + 1)
     entry = Entry(
         new_id(),
@@ -462,7 +463,7 @@ def _moved(payment: Payment, attempt: Attempt, told: Type, new_id: NewId) -> Dec
 
 def _paid_up(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
     """The subscription, running again because its latest invoice is paid; None if unchanged."""
-    if sub is None or invoice.status is not invoicing.Status.PAID:
+    if sub is None or invoice.status is not invoices.Status.PAID:
         return None
     if sub.latest_invoice_id != invoice.id or sub.status in subscribing.ENDED:
         return None

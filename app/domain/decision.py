@@ -9,21 +9,56 @@ from datetime import datetime
 from uuid import UUID
 
 from app.domain.balance import BalanceEntry
+from app.domain.discount import Discount
 from app.domain.event import Event
 from app.domain.invoice import Invoice
 from app.domain.ledger import Entry
 from app.domain.payment import Attempt, Payment
+from app.domain.pending import PendingItem
 from app.domain.refund import Refund
-from app.domain.subscription import Subscription
+from app.domain.subscription import Item, Scheduled, ScheduledStatus, Subscription
 
 
 @dataclass(frozen=True, slots=True)
 class DiscountUse:
-    """One more period was billed with the discount; at zero remaining it has ended."""
+    """One more period was billed with the discount; at zero remaining, or taken off, it ended."""
 
     merchant_id: UUID
     id: UUID
-    periods_remaining: int
+    periods_remaining: int | None
+    at: datetime
+    is_removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewDiscount:
+    """A discount that a running subscription is given."""
+
+    merchant_id: UUID
+    subscription_id: UUID
+    discount: Discount
+    position: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ItemState:
+    """An item of a running subscription as it is now, or its removal."""
+
+    merchant_id: UUID
+    subscription_id: UUID
+    item: Item
+    removed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledState:
+    """A scheduled change as it is now: pending (new), applied or canceled."""
+
+    merchant_id: UUID
+    subscription_id: UUID
+    scheduled: Scheduled
+    status: ScheduledStatus
     at: datetime
 
 
@@ -33,11 +68,15 @@ class Decision:
 
     merchant_id: UUID
     subscriptions: tuple[Subscription, ...] = ()
+    items: tuple[ItemState, ...] = ()
+    scheduled: tuple[ScheduledState, ...] = ()
     invoices: tuple[Invoice, ...] = ()
+    pending: tuple[PendingItem, ...] = ()
     payments: tuple[Payment, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     refunds: tuple[Refund, ...] = ()
     discounts: tuple[DiscountUse, ...] = ()
+    new_discounts: tuple[NewDiscount, ...] = ()
     balances: tuple[BalanceEntry, ...] = ()
     entries: tuple[Entry, ...] = ()
     events: tuple[Event, ...] = ()

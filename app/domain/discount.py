@@ -195,6 +195,22 @@ def after_period(discount: Discount) -> Discount | None:
     return replace(discount, periods_remaining=discount.periods_remaining - 1)
 
 
+def prorated(discount: Discount, part: int, whole: int) -> Discount:
+    """The discount as it is for `part`/`whole` of a period: of a fixed amount that much."""
+    coupon = discount.coupon
+    if coupon.amount_off is None:
+        return discount
+    scaled = replace(
+        coupon,
+        amount_off=coupon.amount_off.share(part, whole),
+        currency_options={
+            currency: divide(amount * part, whole)
+            for currency, amount in coupon.currency_options.items()
+        },
+    )
+    return replace(discount, coupon=scaled)
+
+
 def at(discounts: Iterable[Discount], moment: datetime) -> tuple[Discount, ...]:
     """The discounts that count at `moment`."""
     return tuple(

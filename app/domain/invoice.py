@@ -1,24 +1,23 @@
-"""An invoice: priced intervals with their discounts and taxes, that always add up.
+"""An invoice's state: priced intervals with their discounts and taxes, that always add up.
 
-A line is a priced interval `[start, end)` and remembers what was really charged for it. The sums
-of the header follow from the lines; once finalized neither ever changes, only the status does.
+A line is a priced interval `[start, end)` and remembers what was really charged for it; a line that
+gives something back names the one it reverses, and everything about it is negative. The sums of the
+header follow from the lines; once finalized neither ever changes, only the status does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from app.domain import discount as discounting
-from app.domain import tax as taxing
+from app.domain import policy as policies
 from app.domain.calendar import Period
-from app.domain.discount import Discount
-from app.domain.errors import Conflict, InvalidRequest
-from app.domain.event import Event, Type
-from app.domain.ids import NewId
-from app.domain.ledger import Account, Entry, Source
+from app.domain.errors import Conflict
+from app.domain.ledger import Account
+from app.domain.policy import Policy
+from app.domain.proration import FULL, Share
 from app.domain.tax import TaxPart, TaxRate
 
 AMOUNT_MAX: Final = 10**15
@@ -60,6 +59,7 @@ class BillingReason(StrEnum):
 
     SUBSCRIPTION_CREATE = "subscription_create"
     SUBSCRIPTION_CYCLE = "subscription_cycle"
+    SUBSCRIPTION_UPDATE = "subscription_update"
     SUBSCRIPTION_CANCEL = "subscription_cancel"
     MANUAL = "manual"
 
@@ -68,6 +68,8 @@ class LineKind(StrEnum):
     """What a line charges for."""
 
     PERIOD = "period"
+    USAGE = "usage"
+    TRIAL = "trial"
     SETUP_FEE = "setup_fee"
     ONE_OFF = "one_off"
 
@@ -79,9 +81,19 @@ class Collection(StrEnum):
     SEND_INVOICE = "send_invoice"
 
 
+PERIODICAL: Final = frozenset({LineKind.PERIOD, LineKind.TRIAL})
+"""What is earned as time goes by; the rest is earned when it is billed."""
+RECURRING: Final = frozenset({LineKind.PERIOD, LineKind.USAGE})
+"""What is owed for every period again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a line will charge, before discounts and taxes: `amount` in minor units."""
+    """What a line will charge, before discounts and taxes: `amount` in minor units.
+
+    `share` is the part of the price's full period that `period` is. `reverses_line_id` names the
+    line that a credit takes back; its amount is below zero then.
+    """
 
     kind: LineKind
     description: str
@@ -90,6 +102,11 @@ class Charge:
     amount: int
     item_id: UUID | None = None
     price_id: UUID | None = None
+    plan_id: UUID | None = None
+    share: Share = FULL
+    rates: tuple[TaxRate, ...] = ()
+    reverses_line_id: UUID | None = None
+    is_addon: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,24 @@ class Line:
     discount_amount: int
     tax_amount: int
 
+    @property
+    def net(self) -> int:
+        """What was charged without any tax, after discounts."""
+        net = self.charge.amount - self.discount_amount
+        for tax in self.taxes:
+            if tax.rate.inclusive:
+                net -= tax.amount
+        return net
+
+    @property
+    def total(self) -> int:
+        """What was charged with all tax, after discounts."""
+        total = self.charge.amount - self.discount_amount
+        for tax in self.taxes:
+            if not tax.rate.inclusive:
+                total += tax.amount
+        return total
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -128,6 +163,7 @@ class Order:
     cycle_start: datetime | None = None
     test_clock_id: UUID | None = None
     series: str = "default"
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +188,12 @@ class Invoice:
     voided_at: datetime | None = None
     number: str | None = None
     series_number: int | None = None
+    finalize_at: datetime | None = None
+    """When a draft is finalized by itself; None: when somebody says so."""
+    amount_credited: int = 0
+    """What credit notes took off what was due."""
+    policy: Policy = policies.DEFAULT
+    """The dials it was reckoned with."""
     lines: tuple[Line, ...] = ()
     version: int = 1
 
@@ -162,7 +204,7 @@ class Invoice:
     @property
     def amount_remaining(self) -> int:
         """What is still to be paid, in minor units."""
-        return self.amount_due - self.amount_paid
+        return self.amount_due - self.amount_paid - self.amount_credited
 
     def snapshot(self) -> dict[str, object]:
         """The header's public fields, ids as UUID."""
@@ -186,23 +228,16 @@ class Invoice:
             "balance_applied": self.balance_applied,
             "amount_due": self.amount_due,
             "amount_paid": self.amount_paid,
+            "amount_credited": self.amount_credited,
             "due_at": self.due_at,
             "created_at": self.created_at,
+            "finalize_at": self.finalize_at,
             "finalized_at": self.finalized_at,
             "paid_at": self.paid_at,
             "voided_at": self.voided_at,
             "test_clock_id": order.test_clock_id,
             "version": self.version,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Billed:
-    """A finalized invoice with what it posts and tells."""
-
-    invoice: Invoice
-    entries: tuple[Entry, ...]
-    events: tuple[Event, ...]
 
 
 def after(status: Status, action: Action) -> Status:
@@ -213,168 +248,16 @@ def after(status: Status, action: Action) -> Status:
     return following
 
 
-def bill(  # noqa: PLR0913  the six inputs of every invoice, and where ids come from
-    order: Order,
-    charges: Sequence[Charge],
-    discounts: Sequence[Discount],
-    rates: tuple[TaxRate, ...],
-    balance: int,
-    now: datetime,
-    new_id: NewId,
-) -> Billed:
-    """Finalize an invoice for `charges`; `balance` is the customer's credit, applied first.
-
-    Subtotal is the sum of the lines; discounts never exceed it; taxes are reckoned on what is
-    left; credit pays of the total what it can (it is a payment: it never lowers the tax base).
-    Raises InvalidRequest beyond AMOUNT_MAX.
-    """
-    assert charges, "an invoice has at least one line"
-    lines = _lines(order, charges, discounts, rates, new_id)
-    subtotal = discount_total = tax_total = tax_added = 0
-    for line in lines:
-        subtotal += line.charge.amount
-        discount_total += line.discount_amount
-        tax_total += line.tax_amount
-        for tax in line.taxes:
-            if not tax.rate.inclusive:
-                tax_added += tax.amount
-    total = subtotal - discount_total + tax_added
-    if max(subtotal, total) > AMOUNT_MAX:
-        raise InvalidRequest("This adds up to more than can be billed.", code="amount_too_large")
-    applied = min(balance, total)
-    due = total - applied
-    settled = due == 0
-    invoice = Invoice(
-        id=new_id(),
-        order=order,
-        status=Status.PAID if settled else Status.OPEN,
-        subtotal=subtotal,
-        discount_total=discount_total,
-        tax_total=tax_total,
-        tax_added=tax_added,
-        total=total,
-        balance_applied=applied,
-        amount_due=due,
-        amount_paid=0,
-        due_at=now + timedelta(days=order.net_days) if order.net_days else now,
-        created_at=now,
-        finalized_at=now,
-        paid_at=now if settled else None,
-        lines=lines,
-    )
-    events = [Event(new_id(), Type.INVOICE_FINALIZED, invoice)]
-    if settled:
-        events.append(Event(new_id(), Type.INVOICE_PAID, invoice))
-    return Billed(invoice, _entries(invoice, new_id), tuple(events))
-
-
-def _lines(
-    order: Order,
-    charges: Sequence[Charge],
-    discounts: Sequence[Discount],
-    rates: tuple[TaxRate, ...],
-    new_id: NewId,
-) -> tuple[Line, ...]:
-    left = [charge.amount for charge in charges]
-    taken: list[list[DiscountPart]] = [[] for _ in charges]
-    if discounts:
-        rows = discounting.apply(discounts, left, order.currency)
-        for discount, row in zip(discounts, rows, strict=True):
-            for place, off in enumerate(row):
-                if off:
-                    left[place] -= off
-                    taken[place].append(DiscountPart(discount.id, off))
-    taxed: list[list[TaxPart]] = [[] for _ in charges]
-    if rates:
-        for part in taxing.taxes(left, [rates] * len(left)).parts:
-            taxed[part.line].append(part)
-    return tuple(
-        Line(
-            new_id(),
-            place,
-            charge,
-            tuple(taken[place]),
-            tuple(taxed[place]),
-            charge.amount - left[place],
-            sum(part.amount for part in taxed[place]),
-        )
-        for place, charge in enumerate(charges)
-    )
-
-
-def _moves(invoice: Invoice) -> tuple[tuple[Account, int], ...]:
-    """What finalization owes the receivable to: revenue, earned or still deferred, and tax."""
-    earned = deferred = 0
-    now = invoice.finalized_at
-    assert now is not None
-    for line in invoice.lines:
-        net = line.charge.amount - line.discount_amount
-        for tax in line.taxes:
-            if tax.rate.inclusive:
-                net -= tax.amount
-        if line.charge.kind is not LineKind.PERIOD or line.charge.period.end <= now:
-            earned += net
-        else:
-            deferred += net
-    return (
-        (Account.DEFERRED_REVENUE, deferred),
-        (Account.REVENUE, earned),
-        (Account.TAX_PAYABLE, invoice.tax_total),
-    )
-
-
-def _entry(
-    invoice: Invoice, source: Source, debit: str, credit: str, amount: int, new_id: NewId
-) -> Entry:
-    return Entry(
-        new_id(),
-        invoice.order.merchant_id,
-        source,
-        invoice.id,
-        debit,
-        credit,
-        invoice.order.currency,
-        amount,
-    )
-
-
-def _entries(invoice: Invoice, new_id: NewId) -> tuple[Entry, ...]:
-    owed, source = Account.RECEIVABLE, Source.INVOICE
-    entries = [
-        _entry(invoice, source, owed, account, amount, new_id)
-        for account, amount in _moves(invoice)
-        if amount
-    ]
-    if invoice.balance_applied:
-        credit = Account.CUSTOMER_CREDIT
-        entries.append(_entry(invoice, source, credit, owed, invoice.balance_applied, new_id))
-    return tuple(entries)
-
-
 def owed_on(invoice: Invoice) -> Account:
     """Where the unpaid rest of the invoice stands: written off, it is a bad debt."""
     return Account.BAD_DEBT if invoice.status is Status.UNCOLLECTIBLE else Account.RECEIVABLE
-
-
-def reversal(invoice: Invoice, new_id: NewId) -> tuple[Entry, ...]:
-    """What finalization posted, taken back; the invoice needs its lines, and is not paid on."""
-    owed, source = owed_on(invoice), Source.INVOICE_VOID
-    entries = [
-        _entry(invoice, source, account, owed, amount, new_id)
-        for account, amount in _moves(invoice)
-        if amount
-    ]
-    if invoice.balance_applied:
-        credit = Account.CUSTOMER_CREDIT
-        entries.append(_entry(invoice, source, owed, credit, invoice.balance_applied, new_id))
-    return tuple(entries)
 
 
 def pay(invoice: Invoice, amount: int, now: datetime) -> Invoice:
     """The invoice after `amount` minor units more were paid on it."""
     paid = invoice.amount_paid + amount
     assert 0 < amount <= invoice.amount_remaining, "paid more than was due"
-    if paid < invoice.amount_due:
+    if amount < invoice.amount_remaining:
         return replace(invoice, amount_paid=paid, version=invoice.version + 1)
     return replace(
         invoice,

@@ -1,40 +1,34 @@
-"""What becomes of a subscription: stepped through its periods, changed, canceled. Pure decisions.
+"""What becomes of a subscription as time goes by: started, stepped through its periods, ended.
 
 `step` makes the one thing happen that is due next; whoever repeats it until nothing is due has
 caught up. The clock, a test clock, a single call and a simulation all go through it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from app.domain import balance as balances
-from app.domain import collection, pricing
-from app.domain import invoice as invoicing
-from app.domain import payment as paying
-from app.domain.balance import Balance
-from app.domain.calendar import Period
-from app.domain.collection import Bill
-from app.domain.decision import Decision, DiscountUse
+from app.domain import billing, changing, collection, items, pausing, periods
+from app.domain.billing import Account, Lines
+from app.domain.calendar import SECOND, Period
+from app.domain.crediting import Charged, unused, whole
+from app.domain.decision import Decision
 from app.domain.errors import Conflict
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
-from app.domain.invoice import (
-    Billed,
-    BillingReason,
-    Charge,
-    Collection,
-    Invoice,
-    LineKind,
-    Order,
-)
+from app.domain.invoice import BillingReason, Charge
+from app.domain.invoicing import Credit
 from app.domain.payment import Status as PaymentStatus
-from app.domain.pricing import Timing
+from app.domain.policy import CancelCredit
+from app.domain.pricing import TrialEnd
+from app.domain.proration import used_until
 from app.domain.subscription import (
     ENDED,
     Happening,
+    PausedInvoices,
+    Scheduled,
     Status,
     Subscription,
     after,
@@ -50,18 +44,6 @@ CATCH_UP_PERIODS_MAX: Final = 400
 year of daily billing, far more than any outage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A subscription with what else its bills depend on."""
-
-    subscription: Subscription
-    balance: Balance
-    method_id: UUID | None
-    """The payment method to charge: the subscription's own, else the customer's default."""
-    first_bill: Bill | None = None
-    """The unpaid first invoice, while the subscription is `incomplete`."""
-
-
 def step(account: Account, now: datetime, new_id: NewId) -> Decision:
     """Make the one thing happen that is due; it must be due."""
     sub = account.subscription
@@ -74,12 +56,32 @@ def step(account: Account, now: datetime, new_id: NewId) -> Decision:
         return _unpayable(start(account, now, new_id), new_id)
     if sub.cancel_at is not None and sub.cancel_at <= due:
         return end(account, sub.cancel_at, now, new_id)
-    if sub.cancel_at_period_end:
-        return end(account, sub.period.end, now, new_id)
+    boundary = sub.period.end
+    if due >= boundary and (sub.cancel_at_period_end or sub.cycles_left == 0):
+        return end(account, boundary, now, new_id)
+    if sub.pause is not None and sub.pause.resumes_at is not None and sub.pause.resumes_at <= due:
+        return _unpayable(pausing.resume(account, due, now, new_id), new_id)
+    planned = sub.scheduled[0] if sub.scheduled and sub.pause is None else None
+    if planned is not None and planned.due_at <= due:
+        return _planned(account, planned, now, new_id)
     if sub.status is Status.TRIALING:
         return _end_trial(account, now, new_id)
-    renewed = _enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
+    renewed = periods.enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
     return _unpayable(renewed, new_id)
+
+
+def _planned(account: Account, planned: Scheduled, now: datetime, new_id: NewId) -> Decision:
+    """A scheduled change takes place: at a boundary together with what the boundary brings."""
+    sub = account.subscription
+    assert sub.period is not None
+    if planned.pause is not None:
+        return pausing.pause_as_planned(account, planned, now, new_id)
+    if planned.due_at < sub.period.end:
+        return changing.apply_planned(account, planned, now, new_id)
+    happening = Happening.START if sub.status is Status.TRIALING else Happening.RENEW
+    return _unpayable(
+        periods.enter(account, sub.period_index + 1, happening, now, new_id, planned), new_id
+    )
 
 
 def _unpayable(decision: Decision, new_id: NewId) -> Decision:
@@ -96,7 +98,7 @@ def _unpayable(decision: Decision, new_id: NewId) -> Decision:
 
 def is_hopelessly_behind(sub: Subscription, now: datetime) -> bool:
     """More periods behind than a run may catch up by itself."""
-    if sub.period is None or now <= sub.period.end:
+    if sub.period is None or now <= sub.period.end or sub.status is Status.PAUSED:
         return False
     length = sub.period.end - sub.period.start
     if (now - sub.period.end) < length * (CATCH_UP_PERIODS_MAX // 2):
@@ -111,7 +113,16 @@ def cancel_at_period_end(sub: Subscription, now: datetime, new_id: NewId) -> Dec
     if sub.period is None:
         raise Conflict("It has not started yet; cancel it now.", code="subscription_scheduled")
     changed = replace(sub, cancel_at_period_end=True, canceled_at=now, version=sub.version + 1)
-    return _updated(changed, {"cancel_at_period_end": sub.cancel_at_period_end}, new_id)
+    return billing.updated(changed, {"cancel_at_period_end": sub.cancel_at_period_end}, new_id)
+
+
+def cancel_at(sub: Subscription, at: datetime, now: datetime, new_id: NewId) -> Decision:
+    """Let it run to `at`, then end it. Raises Conflict."""
+    after(sub.status, Happening.CANCEL)
+    if at <= now:
+        raise Conflict("That moment has passed; cancel it now.", code="cancel_at_in_past")
+    changed = replace(sub, cancel_at=at, canceled_at=now, version=sub.version + 1)
+    return billing.updated(changed, {"cancel_at": sub.cancel_at}, new_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +156,26 @@ def edit(sub: Subscription, wanted: Edit, now: datetime, new_id: NewId) -> Decis
         canceled_at=canceled_at,
         version=sub.version + 1,
     )
-    return _updated(changed, before, new_id)
+    return billing.updated(changed, before, new_id)
 
 
-def cancel_now(account: Account, now: datetime, new_id: NewId) -> Decision:
-    """End it at this instant; a first bill that was never paid is voided with it."""
+def cancel_now(
+    account: Account, now: datetime, new_id: NewId, credit: CancelCredit = CancelCredit.NONE
+) -> Decision:
+    """End it at this instant; a first bill that was never paid is voided with it.
+
+    `credit` says what of the present period comes back, as lines of a last invoice; `charged` of
+    the account are the lines it may come back from.
+    """
     sub, bill = account.subscription, account.first_bill
-    decision = end(account, now, now, new_id)
+    decision = end(account, now, now, new_id, credit)
     if sub.status is not Status.INCOMPLETE or bill is None:
         return decision
     voided = collection.void(bill.invoice, bill.payment, account.balance, now, new_id)
     return replace(
         voided,
         subscriptions=decision.subscriptions,
+        scheduled=decision.scheduled,
         events=decision.events + voided.events,
     )
 
@@ -176,205 +194,126 @@ def keep(sub: Subscription, new_id: NewId) -> Decision:
         canceled_at=None,
         version=sub.version + 1,
     )
-    return _updated(changed, before, new_id)
+    return billing.updated(changed, before, new_id)
 
 
-def end(account: Account, at: datetime, now: datetime, new_id: NewId) -> Decision:
-    """End it at `at`, billing what was used of items in arrears; nothing in advance comes back."""
+def end(
+    account: Account,
+    at: datetime,
+    now: datetime,
+    new_id: NewId,
+    credit: CancelCredit = CancelCredit.NONE,
+) -> Decision:
+    """End it at `at`, billing what was used of items in arrears and what was waiting.
+
+    Of what was paid in advance `credit` comes back; what a trial began, or nobody paid, is not it.
+    """
     sub = account.subscription
     status = after(sub.status, Happening.CANCEL)
-    billed = None
-    runs = sub.status not in (Status.TRIALING, Status.INCOMPLETE)
-    if runs and sub.period is not None and sub.period.start < at:
-        used = Period(sub.period.start, min(at, sub.period.end))
-        charges = _charges(sub, Timing.ARREARS, sub.period, used)
-        if charges:
-            whole = Period(sub.period.start, at)
-            order = _order(sub, BillingReason.SUBSCRIPTION_CANCEL, whole, cycle_start=at)
-            billed = _bill(account, order, charges, now, new_id)
+    bill = None
+    lines = _last_lines(account, credit, at)
+    if lines:
+        ran = sub.period is not None and sub.period.start < at
+        span = (
+            Period(sub.period.start, at) if sub.period is not None and ran else _around(account, at)
+        )
+        reason = BillingReason.SUBSCRIPTION_CANCEL
+        bill = billing.order(sub, reason, span, cycle_start=at if ran else None), lines
     ended = replace(
         sub,
         status=status,
         canceled_at=sub.canceled_at or now,
         expires_at=None,
         ended_at=at,
-        latest_invoice_id=billed.invoice.id if billed else sub.latest_invoice_id,
+        pause=None,
+        scheduled=(),
         version=sub.version + 1,
     )
-    return _decided(account, (ended, Type.SUBSCRIPTION_CANCELED), billed, now, new_id)
+    told = (ended, Type.SUBSCRIPTION_CANCELED)
+    decision = billing.decide(
+        replace(account, subscription=_unpaused(sub)), told, bill, now, new_id
+    )
+    return replace(decision, scheduled=items.dropped(sub, now))
+
+
+def _last_lines(account: Account, credit: CancelCredit, at: datetime) -> Lines:
+    """What is still to be billed and given back when the subscription ends at `at`."""
+    sub = account.subscription
+    charges: list[Charge] = []
+    runs = sub.status not in (Status.TRIALING, Status.INCOMPLETE, Status.SCHEDULED)
+    is_still = sub.pause is not None and sub.pause.invoices is PausedInvoices.NONE
+    if runs and not is_still and sub.period is not None:
+        charges = billing.arrears(account, sub.items, min(at, sub.period.end))
+    given = credits_of(account, credit, at) if runs else []
+    return billing.with_pending(account, Lines(charges, given))
+
+
+def _around(account: Account, at: datetime) -> Period:
+    """A stretch of time for a last bill that is for none: from when its first line was decided."""
+    began = [item.created_at for item in account.pending if item.created_at < at]
+    return Period(min(began), at) if began else Period(at, at + SECOND)
+
+
+def _unpaused(sub: Subscription) -> Subscription:
+    return sub if sub.pause is None else replace(sub, pause=None)
+
+
+def credits_of(account: Account, credit: CancelCredit, at: datetime) -> list[Credit]:
+    """What of the lines in force comes back when the subscription ends at `at`."""
+    found: list[Credit | None] = []
+    match credit:
+        case CancelCredit.NONE:
+            pass
+        case CancelCredit.FULL:
+            found = [whole(charged) for charged in account.charged]
+        case CancelCredit.PRORATED:
+            found = [_rest(account, charged, at) for charged in account.charged]
+    return [given for given in found if given is not None]
+
+
+def _rest(account: Account, charged: Charged, at: datetime) -> Credit | None:
+    sub, policy = account.subscription, account.policy
+    period = charged.line.charge.period
+    if at <= period.start:
+        return whole(charged)
+    return unused(charged, used_until(at, policy, sub.zone), policy, sub.zone)
 
 
 def start(account: Account, now: datetime, new_id: NewId) -> Decision:
-    """Begin the trial, or the first paid period with its bill."""
+    """Begin the trial, with what it costs, or the first paid period with its bill."""
     sub = account.subscription
     if sub.trial_end is None or sub.trial_end <= sub.start_at:
-        return _enter(account, 0, Happening.START, now, new_id)
+        return periods.enter(account, sub.first_index, Happening.START, now, new_id)
+    period = Period(sub.start_at, sub.trial_end)
     trialing = replace(
         sub,
         status=after(sub.status, Happening.START_TRIAL),
-        period=Period(sub.start_at, sub.trial_end),
+        period=period,
+        period_index=sub.first_index - 1,
         version=sub.version + 1,
     )
-    return told_of(trialing, Type.SUBSCRIPTION_ACTIVATED, new_id)
+    lines = billing.with_pending(account, Lines(billing.trial_fees(account, period)))
+    order = billing.order(sub, BillingReason.SUBSCRIPTION_CREATE, period, period.start)
+    told = (trialing, Type.SUBSCRIPTION_ACTIVATED)
+    undiscounted = replace(account, subscription=replace(sub, discounts=()))
+    return billing.decide(undiscounted, told, (order, lines), now, new_id)
 
 
 def _end_trial(account: Account, now: datetime, new_id: NewId) -> Decision:
-    """Bill the first period; without a payment method to charge it to, the subscription ends."""
+    """Bill the first period; without a payment method to charge it to, do as was decided."""
     sub = account.subscription
     assert sub.period is not None
-    started = _enter(account, 0, Happening.START, now, new_id)
-    if any(p.status is PaymentStatus.REQUIRES_PAYMENT_METHOD for p in started.payments):
-        return end(account, sub.period.end, now, new_id)
-    return started
-
-
-def _enter(
-    account: Account, index: int, happening: Happening, now: datetime, new_id: NewId
-) -> Decision:
-    """Begin period `index`: charge it in advance, and in arrears what the last one used."""
-    sub = account.subscription
-    anchor, zone = sub.anchor, sub.zone
-    start = sub.period.end if sub.period is not None else sub.interval.after(anchor, index, zone)
-    period = Period(start, sub.interval.after(anchor, index + 1, zone))
-    charges = _charges(sub, Timing.ADVANCE, period, period)
-    if happening is Happening.RENEW and sub.period is not None:
-        charges = _charges(sub, Timing.ARREARS, sub.period, sub.period) + charges
-    else:
-        charges = _setup_fees(sub, period) + charges
-    reason, told = BillingReason.SUBSCRIPTION_CREATE, Type.SUBSCRIPTION_ACTIVATED
-    if happening is Happening.RENEW:
-        reason, told = BillingReason.SUBSCRIPTION_CYCLE, Type.SUBSCRIPTION_RENEWED
-    status = after(sub.status, happening)
-    billed = None
-    if charges:
-        order = _order(sub, reason, period, cycle_start=period.start)
-        billed = _bill(account, order, charges, now, new_id)
-    entered = replace(
-        sub,
-        status=status,
-        period=period,
-        period_index=index,
-        latest_invoice_id=billed.invoice.id if billed else sub.latest_invoice_id,
-        version=sub.version + 1,
-    )
-    return _decided(account, (entered, told), billed, now, new_id)
-
-
-def _bill(
-    account: Account, order: Order, charges: list[Charge], now: datetime, new_id: NewId
-) -> Billed:
-    sub = account.subscription
-    credit = account.balance.amount
-    return invoicing.bill(order, charges, sub.discounts, sub.rates, credit, now, new_id)
-
-
-def _decided(
-    account: Account,
-    change: tuple[Subscription, Type],
-    billed: Billed | None,
-    now: datetime,
-    new_id: NewId,
-) -> Decision:
-    """The decision to make that change, with the invoice it is billed by and what follows."""
-    sub, told = change
-    if billed is None:
-        return told_of(sub, told, new_id)
-    invoice = billed.invoice
-    used = _used(sub, invoice.order)
-    if used:
-        left = {use.id: use.periods_remaining for use in used}
-        kept = (replace(d, periods_remaining=left.get(d.id)) for d in sub.discounts)
-        sub = replace(sub, discounts=tuple(d for d in kept if d.periods_remaining != 0))
-    return Decision(
-        sub.merchant_id,
-        subscriptions=(sub,),
-        invoices=(invoice,),
-        payments=_payments(account, invoice, now, new_id),
-        balances=(
-            (balances.apply(account.balance, invoice.balance_applied, invoice.id, new_id),)
-            if invoice.balance_applied
-            else ()
-        ),
-        discounts=used,
-        entries=billed.entries,
-        events=(Event(new_id(), told, sub), *billed.events),
-    )
-
-
-def _used(sub: Subscription, order: Order) -> tuple[DiscountUse, ...]:
-    """The discounts of which this bill used up one paid period."""
-    if not sub.discounts or order.reason is BillingReason.SUBSCRIPTION_CANCEL:
-        return ()
-    return tuple(
-        DiscountUse(sub.merchant_id, d.id, d.periods_remaining - 1, order.period.start)
-        for d in sub.discounts
-        if d.periods_remaining is not None
-    )
-
-
-def _payments(
-    account: Account, invoice: Invoice, now: datetime, new_id: NewId
-) -> tuple[paying.Payment, ...]:
-    if not invoice.amount_due or invoice.order.collection is not Collection.CHARGE_AUTOMATICALLY:
-        return ()
-    return (paying.schedule(invoice, account.method_id, now, new_id),)
-
-
-def _charges(sub: Subscription, timing: Timing, whole: Period, part: Period) -> list[Charge]:
-    """What the items of that timing cost for `part` of the period `whole`."""
-    charges = []
-    for item in sub.items:
-        price = item.price
-        if price.timing is not timing:
-            continue
-        amount = pricing.amount(price, item.quantity)
-        if part is not whole:
-            amount = amount.share(part.seconds, whole.seconds)
-        charges.append(
-            Charge(
-                LineKind.PERIOD,
-                price.description,
-                item.quantity,
-                part,
-                amount.minor,
-                item.id,
-                price.id,
-            )
-        )
-    return charges
-
-
-def _setup_fees(sub: Subscription, period: Period) -> list[Charge]:
-    return [
-        Charge(
-            LineKind.SETUP_FEE,
-            f"{item.price.description}: set-up fee",
-            1,
-            period,
-            item.price.setup_fee_minor,
-            item.id,
-            item.price.id,
-        )
-        for item in sub.items
-        if item.price.setup_fee_minor
-    ]
-
-
-def _order(
-    sub: Subscription, reason: BillingReason, period: Period, cycle_start: datetime
-) -> Order:
-    return Order(
-        sub.merchant_id,
-        sub.customer_id,
-        sub.id,
-        sub.currency,
-        reason,
-        period,
-        sub.collection,
-        sub.net_days,
-        cycle_start,
-        sub.test_clock_id,
-    )
+    started = periods.enter(account, sub.period_index + 1, Happening.START, now, new_id)
+    if not any(p.status is PaymentStatus.REQUIRES_PAYMENT_METHOD for p in started.payments):
+        return started
+    behaviour = sub.trial_end_without_payment_method
+    match behaviour or account.policy.trial_end_without_payment_method:
+        case TrialEnd.CANCEL:
+            return end(account, sub.period.end, now, new_id)
+        case TrialEnd.PAUSE:
+            return pausing.pause_unpaid_trial(sub, new_id)
+        case TrialEnd.CREATE_INVOICE:
+            return _unpayable(started, new_id)
 
 
 def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
@@ -388,21 +327,24 @@ def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
         status=after(sub.status, Happening.EXPIRE),
         expires_at=None,
         ended_at=now,
+        scheduled=(),
         version=sub.version + 1,
     )
-    decision = told_of(expired, Type.SUBSCRIPTION_EXPIRED, new_id)
+    decision = replace(
+        billing.told_of(expired, Type.SUBSCRIPTION_EXPIRED, new_id),
+        scheduled=items.dropped(sub, now),
+    )
     if bill is None:
         return decision
     voided = collection.void(bill.invoice, bill.payment, account.balance, now, new_id)
-    return replace(voided, subscriptions=(expired,), events=decision.events + voided.events)
+    return replace(
+        voided,
+        subscriptions=(expired,),
+        scheduled=decision.scheduled,
+        events=decision.events + voided.events,
+    )
 
 
-def _updated(sub: Subscription, before: Mapping[str, object], new_id: NewId) -> Decision:
-    event = Event(new_id(), Type.SUBSCRIPTION_UPDATED, sub, before)
-    return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))
-
-
-def told_of(sub: Subscription, type_: Type, new_id: NewId) -> Decision:
-    """The decision that the subscription is now like this, and that this is told."""
-    event = Event(new_id(), type_, sub)
-    return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))
+def moments(subs: Sequence[Subscription]) -> list[datetime]:
+    """When something is due on each of these, for a simulation to go from one to the next."""
+    return sorted(at for sub in subs if (at := sub.next_action_at) is not None)

@@ -98,19 +98,19 @@ def below_minimum(terms: Terms, currency: str, amount: int) -> Refusal | None:
     return Refusal(f"{terms.noun}_minimum_amount", f"This {words} {needed}.")
 
 
-def problems(terms: Terms, now: datetime) -> Iterator[Problem]:
-    """Everything that keeps such terms from ever being met."""
+def problems(terms: Terms, now: datetime, *, ends: str = "redeem_by") -> Iterator[Problem]:
+    """Everything that keeps such terms from ever being met; `ends` is what callers call that."""
     for name in ("max_redemptions", "max_redemptions_per_customer"):
         most = getattr(terms, name)
         if most is not None and most < 1:
             yield Problem(f"{name} is at least 1.", name)
     if terms.redeem_by is not None and terms.redeem_by <= now:
-        yield Problem("It must end in the future.", "redeem_by")
+        yield Problem("It must end in the future.", ends)
     if (
         terms.valid_from is not None
         and terms.redeem_by is not None
         and terms.redeem_by <= terms.valid_from
     ):
-        yield Problem("It must end after it begins.", "redeem_by")
+        yield Problem("It must end after it begins.", ends)
     if any(amount <= 0 for amount in terms.minimum_amounts.values()):
         yield Problem("A minimum is above zero.", "minimum_amounts")

@@ -1,7 +1,7 @@
 """A subscription's state: what runs, from which anchor, in which period, and what is due next."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -11,7 +11,8 @@ from app.domain.calendar import Interval, Period
 from app.domain.discount import Discount
 from app.domain.errors import Conflict
 from app.domain.invoice import Collection
-from app.domain.pricing import Price
+from app.domain.policy import Settlement
+from app.domain.pricing import Price, TrialEnd
 from app.domain.tax import TaxRate
 
 FIRST_PAYMENT_WINDOW: Final = timedelta(hours=23)
@@ -45,6 +46,10 @@ class Happening(StrEnum):
     RENEW = "renew"
     PAID = "paid"
     PAYMENT_FAILED = "payment_failed"
+    PAUSE = "pause"
+    RESUME = "resume"
+    GIVE_UP = "give_up"
+    """Dunning has ended without success; the merchant lets it run on unpaid."""
     CANCEL = "cancel"
 
 
@@ -60,33 +65,112 @@ TRANSITIONS: Final[Mapping[tuple[Status, Happening], Status]] = {
     (S.INCOMPLETE, H.CANCEL): S.CANCELED,
     (S.TRIALING, H.START): S.ACTIVE,
     (S.TRIALING, H.PAID): S.TRIALING,
+    (S.TRIALING, H.PAYMENT_FAILED): S.TRIALING,
+    (S.TRIALING, H.PAUSE): S.PAUSED,
     (S.TRIALING, H.CANCEL): S.CANCELED,
     (S.ACTIVE, H.RENEW): S.ACTIVE,
     (S.ACTIVE, H.PAID): S.ACTIVE,
     (S.ACTIVE, H.AWAIT_PAYMENT): S.INCOMPLETE,
     (S.ACTIVE, H.PAYMENT_FAILED): S.PAST_DUE,
+    (S.ACTIVE, H.PAUSE): S.PAUSED,
     (S.ACTIVE, H.CANCEL): S.CANCELED,
     (S.PAST_DUE, H.RENEW): S.PAST_DUE,
     (S.PAST_DUE, H.PAID): S.ACTIVE,
     (S.PAST_DUE, H.PAYMENT_FAILED): S.PAST_DUE,
+    (S.PAST_DUE, H.GIVE_UP): S.UNPAID,
+    (S.PAST_DUE, H.PAUSE): S.PAUSED,
     (S.PAST_DUE, H.CANCEL): S.CANCELED,
     (S.UNPAID, H.RENEW): S.UNPAID,
     (S.UNPAID, H.PAID): S.ACTIVE,
     (S.UNPAID, H.PAYMENT_FAILED): S.UNPAID,
+    (S.UNPAID, H.PAUSE): S.PAUSED,
     (S.UNPAID, H.CANCEL): S.CANCELED,
     (S.PAUSED, H.PAID): S.PAUSED,
     (S.PAUSED, H.PAYMENT_FAILED): S.PAUSED,
+    (S.PAUSED, H.RENEW): S.PAUSED,
+    (S.PAUSED, H.RESUME): S.ACTIVE,
     (S.PAUSED, H.CANCEL): S.CANCELED,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One price, so many times."""
+    """One price, so many times. `since` is set where it began, or was paused, inside the present
+    period: what it costs in arrears counts from there.
+    """
 
     id: UUID
     price: Price
     quantity: int
+    position: int = 0
+    since: datetime | None = None
+
+
+class PausedInvoices(StrEnum):
+    """What happens at the boundaries of periods that pass while a subscription is paused."""
+
+    NONE = "none"
+    """Nothing: no period begins and nothing is billed until it is resumed."""
+    KEEP = "keep"
+    """Invoices are made and stay open; they are collected when it is resumed."""
+    DRAFT = "draft"
+    """Invoices stay drafts until it is resumed."""
+    VOID = "void"
+    """Invoices are made void: the time is given away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when a subscription is paused, and until when; None: until somebody resumes it."""
+
+    paused_at: datetime
+    invoices: PausedInvoices = PausedInvoices.NONE
+    resumes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemChange:
+    """Another price or quantity for an item (None: as it is), an item more, or one less."""
+
+    item_id: UUID | None = None
+    price: Price | None = None
+    quantity: int | None = None
+    is_removed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What becomes another. With `is_whole` the items are all there will be: those not named go.
+
+    `discounts` are put in the place of those it has. What is None stays as it is.
+    """
+
+    items: tuple[ItemChange, ...] = ()
+    is_whole: bool = False
+    settlement: Settlement | None = None
+    discounts: tuple[Discount, ...] | None = None
+    collection: Collection | None = None
+    net_days: int | None = None
+
+
+class ScheduledStatus(StrEnum):
+    """What became of a scheduled change."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A change, or a pause, that takes place at `due_at`. `phase` counts those of a schedule."""
+
+    id: UUID
+    due_at: datetime
+    change: Change | None = None
+    pause: Pause | None = None
+    phase: int | None = None
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +211,46 @@ class Subscription:
     external_id: str | None
     metadata: Mapping[str, str]
     version: int
+    pause: Pause | None = None
+    scheduled: tuple[Scheduled, ...] = ()
+    """Pending changes, the next one first."""
+    cycles_left: int | None = None
+    """After how many more periods it ends; None: it goes on."""
+    automatic_tax: bool = False
+    trial_end_without_payment_method: TrialEnd | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """The billing settings in which it differs from its merchant's."""
+
+    @property
+    def first_index(self) -> int:
+        """The index of the first paid period: before a later anchor comes a stub."""
+        return -1 if (self.trial_end or self.start_at) < self.anchor else 0
 
     @property
     def next_action_at(self) -> datetime | None:
-        """When `lifecycle.step` has something to do; None once it has ended."""
+        """When `lifecycle.step` has something to do; None once it has ended, or while it is paused
+        until somebody resumes it.
+        """
         if self.status in ENDED:
             return None
         if self.status is Status.INCOMPLETE:
             return self.expires_at
         if self.period is None:
-            return self.start_at
-        end = self.period.end
-        return end if self.cancel_at is None or end <= self.cancel_at else self.cancel_at
+            return self.start_at if self.pause is None else self.pause.resumes_at
+        due = self.period.end
+        if self.pause is not None:
+            return self._next_while_paused(self.pause, due)
+        if self.cancel_at is not None and self.cancel_at < due:
+            due = self.cancel_at
+        if self.scheduled and self.scheduled[0].due_at < due:
+            due = self.scheduled[0].due_at
+        return due
+
+    def _next_while_paused(self, pause: Pause, period_end: datetime) -> datetime | None:
+        moments = [pause.resumes_at, self.cancel_at]
+        if pause.invoices is not PausedInvoices.NONE or self.cancel_at_period_end:
+            moments.append(period_end)
+        return min((at for at in moments if at is not None), default=None)
 
     def snapshot(self) -> dict[str, object]:
         """Its public fields, ids as UUID."""
@@ -163,6 +275,18 @@ class Subscription:
             "payment_method_id": self.payment_method_id,
             "start_at": self.start_at,
             "trial_end": self.trial_end,
+            "pause": None
+            if self.pause is None
+            else {
+                "paused_at": self.pause.paused_at,
+                "invoices": self.pause.invoices,
+                "resumes_at": self.pause.resumes_at,
+            },
+            "scheduled_changes": [
+                {"id": planned.id, "due_at": planned.due_at} for planned in self.scheduled
+            ],
+            "cycles_left": self.cycles_left,
+            "automatic_tax": self.automatic_tax,
             "cancel_at": self.cancel_at,
             "cancel_at_period_end": self.cancel_at_period_end,
             "canceled_at": self.canceled_at,

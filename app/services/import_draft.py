@@ -220,7 +220,7 @@ class _Chunk:
             self.draft.methods.append(new_method)
             self.methods[owner.id, new_method.reference] = new_method.id
         self.subscriptions[row.subscription] = _facts(row, price.id)
-        paid = self.draft.per_period.setdefault((price.currency, price.interval), [])
+        paid = self.draft.per_period.setdefault((price.currency, price.every), [])
         paid.append(pricing.amount(price, row.quantity))
 
     def _plan(self, row: Wanted) -> UUID | None:

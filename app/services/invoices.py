@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app import ids
-from app.db import balances, billing, decisions, invoices, payments, subscriptions
+from app.db import accounts, balances, billing, decisions, invoices, payments
 from app.db.base import Tx
 from app.domain import collection
 from app.domain.decision import Decision
@@ -91,7 +91,7 @@ async def mark_uncollectible(rt: Runtime, caller: Caller, invoice_id: UUID) -> U
 async def _lock(tx: Tx, invoice_id: UUID) -> tuple[Subscription | None, Invoice]:
     """The invoice and its subscription, locked in the order that collection locks them in."""
     about = await invoices.subscription_of(tx, invoice_id)
-    sub = None if about is None else (await subscriptions.lock(tx, about)).subscription
+    sub = None if about is None else (await accounts.lock(tx, about)).subscription
     await payments.live_of_invoice(tx, invoice_id)
     return sub, await invoices.lock(tx, invoice_id)
 

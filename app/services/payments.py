@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from app import ids, log
-from app.db import decisions, payments, subscriptions
+from app.db import accounts, decisions, payments
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
@@ -287,7 +287,7 @@ async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datet
     outcomes = {(a.merchant_id, a.id): outcome for a, outcome in answers}
     declined = [key for key, outcome in outcomes.items() if isinstance(outcome, Declined)]
     concerned = await payments.subscriptions_to_settle(tx, list(outcomes), declined)
-    subs = await subscriptions.load_many(tx, list(concerned.values()))
+    subs = await accounts.load_many(tx, list(concerned.values()))
     pairs = await payments.lock_attempts(tx, list(outcomes))
     bills = await payments.load_bills(tx, [payment for _, payment in pairs])
     decided = []

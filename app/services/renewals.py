@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from app import log
-from app.db import decisions, subscriptions
+from app.db import accounts, decisions, subscriptions
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
@@ -135,11 +135,11 @@ async def _halve(
 
 
 async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
-    accounts = await subscriptions.load(tx, rows)
+    loaded = await accounts.load(tx, rows)
     decided: list[Decision] = []
     parked = 0
     held: dict[tuple[UUID, str], Balance] = {}
-    for place, account in enumerate(accounts):
+    for place, account in enumerate(loaded):
         if place % SLICE == 0:
             await asyncio.sleep(0)
         sub = account.subscription

@@ -7,13 +7,25 @@ from typing import Final
 from uuid import UUID
 
 from app import ids
-from app.db import balances, billing, decisions, prices, subscriptions
+from app.db import (
+    accounts,
+    balances,
+    billing,
+    decisions,
+    policies,
+    prices,
+    subscriptions,
+    taxes,
+)
 from app.db.base import Row, Tx
 from app.domain import discount, lifecycle, signup
+from app.domain import policy as policy_rules
+from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest, Stale
 from app.domain.invoice import Collection
-from app.domain.lifecycle import Account
+from app.domain.policy import CancelCredit, When
+from app.domain.pricing import TrialEnd
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, idempotency, payments
@@ -42,6 +54,23 @@ class CreateSubscription:
     cancel_at_period_end: bool = False
     external_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    one_off_items: Sequence[tuple[UUID, int]] = ()
+    """(one-time price id, quantity), charged with the first invoice."""
+    billing_anchor: datetime | None = None
+    cycles: int | None = None
+    automatic_tax: bool = False
+    trial_end: datetime | None = None
+    trial_end_without_payment_method: TrialEnd | None = None
+    billing_settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """When it ends and what comes back; None: as the merchant's billing settings say."""
+
+    id: UUID
+    when: When | datetime | None = None
+    credit: CancelCredit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +117,30 @@ async def collect(rt: Runtime, decision: Decision, now: datetime) -> None:
         await payments.collect_due(rt, now=now, only=due)
 
 
-async def cancel(
-    rt: Runtime, caller: Caller, subscription_id: UUID, *, at_period_end: bool
-) -> UUID:
-    """End a subscription now, or when its period is over. Nothing paid in advance comes back."""
+async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
+    """End a subscription now, when its period is over, or at a date; credit what comes back."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await _lock_caught_up(rt, tx, subscription_id)
-        if at_period_end:
+        account, now = await lock_caught_up(rt, tx, cmd.id)
+        policy = account.policy
+        when = cmd.when or policy.cancel_when
+        if isinstance(when, datetime):
+            decision = lifecycle.cancel_at(account.subscription, when, now, new_id)
+        elif when is When.PERIOD_END:
             decision = lifecycle.cancel_at_period_end(account.subscription, now, new_id)
         else:
-            decision = lifecycle.cancel_now(account, now, new_id)
+            credit = cmd.credit or policy.cancel_credit
+            decision = lifecycle.cancel_now(account, now, new_id, credit)
         await decisions.record(tx, [decision], now)
-        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+        await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
     await collect(rt, decision, now)
     await rt.bell.ring("collect")
-    return subscription_id
+    return cmd.id
 
 
 async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
     """Take back a cancellation that has not happened yet."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await _lock_caught_up(rt, tx, subscription_id)
+        account, now = await lock_caught_up(rt, tx, subscription_id)
         decision = lifecycle.keep(account.subscription, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
@@ -118,7 +150,7 @@ async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
 async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
     """Change how a subscription is paid, what it carries, or whether it ends with its period."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await _lock_caught_up(rt, tx, cmd.id)
+        account, now = await lock_caught_up(rt, tx, cmd.id)
         sub = account.subscription
         if cmd.expected_version is not None and cmd.expected_version != sub.version:
             raise Stale(f"It has changed meanwhile: the present version is {sub.version}.")
@@ -148,7 +180,7 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
 async def unpark(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
     """Put a parked subscription back on the clock, once what parked it is mended."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        await subscriptions.lock(tx, subscription_id)
+        await accounts.lock(tx, subscription_id)
         if not await subscriptions.unpark(tx, subscription_id):
             raise Conflict("It is not parked.", code="subscription_not_parked")
         await deeds.note(tx, caller, "subscription.unparked", subscription_id, rt.clock.now())
@@ -172,34 +204,50 @@ async def now_of_customer(rt: Runtime, tx: Tx, customer_id: UUID) -> datetime:
     return time_of(rt, clock["frozen_at"] if clock else None, clock["status"] if clock else None)
 
 
-async def _lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[Account, datetime]:
+async def lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[Account, datetime]:
     """A subscription, locked, after everything that was due on it has happened.
 
-    So no change can slip in before a period that has begun is billed. A parked one is as it is.
+    So no change can slip in before a period that has begun is billed. A parked one is as it is. It
+    comes with what it used and what is in force, as of now.
     """
-    account = await subscriptions.lock(tx, subscription_id)
+    account = await accounts.lock(tx, subscription_id)
     now = await now_of_customer(rt, tx, account.subscription.customer_id)
-    if await subscriptions.is_parked(tx, subscription_id):
-        return account, now
-    for _ in range(lifecycle.CATCH_UP_PERIODS_MAX):
-        due = account.subscription.next_action_at
-        if due is None or due > now:
-            return account, now
-        await decisions.record(tx, [lifecycle.step(account, now, new_id)], now)
-        account = await subscriptions.lock(tx, subscription_id)
-    raise Conflict("It is too far behind; the clock catches up first.", code="subscription_behind")
+    if not await subscriptions.is_parked(tx, subscription_id):
+        for _ in range(lifecycle.CATCH_UP_PERIODS_MAX):
+            due = account.subscription.next_action_at
+            if due is None or due > now:
+                break
+            await decisions.record(tx, [lifecycle.step(account, now, new_id)], now)
+            account = await accounts.lock(tx, subscription_id)
+        else:
+            raise Conflict(
+                "It is too far behind; the clock catches up first.", code="subscription_behind"
+            )
+    return await accounts.lock(tx, subscription_id, now), now
 
 
 async def _whole(tx: Tx, caller: Caller, cmd: CreateSubscription, customer: Row) -> signup.Create:
     if cmd.payment_method_id is not None:
         await billing.payment_method_of(tx, cmd.customer_id, cmd.payment_method_id)
-    await billing.check_prices(tx, [price for price, _ in cmd.items])
-    priced = await prices.load(tx, ((caller.merchant_id, price) for price, _ in cmd.items))
+    if found := list(policy_rules.problems(cmd.billing_settings)):
+        raise InvalidRequest.of(found)
+    merchant = caller.merchant_id
+    await billing.check_prices(tx, [price for price, _ in cmd.items], "items")
+    await billing.check_prices(tx, [price for price, _ in cmd.one_off_items], "one_off_items")
+    wanted = [price for price, _ in (*cmd.items, *cmd.one_off_items)]
+    priced = await prices.load(tx, ((merchant, price) for price in wanted))
+    items = [(priced[merchant, price], quantity) for price, quantity in cmd.items]
+    policy = policies.narrowed(
+        await policies.of_merchant(tx, merchant), [p for p, _ in items], cmd.billing_settings
+    )
     coupons = await billing.coupons(tx, cmd.coupon_ids)
+    key = (merchant, cmd.customer_id)
+    taxation = (await taxes.load(tx, [key]))[key] if cmd.automatic_tax else None
     return signup.Create(
-        merchant_id=caller.merchant_id,
+        merchant_id=merchant,
         customer_id=cmd.customer_id,
-        items=[(priced[caller.merchant_id, price], quantity) for price, quantity in cmd.items],
+        items=items,
+        one_offs=[(priced[merchant, price], quantity) for price, quantity in cmd.one_off_items],
         zone=customer["zone"],
         discounts=tuple(discount.redeem(coupon, new_id()) for coupon in coupons),
         rates=tuple(await billing.tax_rates(tx, cmd.tax_rate_ids)),
@@ -208,9 +256,17 @@ async def _whole(tx: Tx, caller: Caller, cmd: CreateSubscription, customer: Row)
         payment_method_id=cmd.payment_method_id,
         start_at=cmd.start_at,
         trial_days=cmd.trial_days,
+        trial_end=cmd.trial_end,
         cancel_at=cmd.cancel_at,
         cancel_at_period_end=cmd.cancel_at_period_end,
         test_clock_id=customer["test_clock_id"],
         external_id=cmd.external_id,
         metadata=cmd.metadata,
+        anchor=cmd.billing_anchor,
+        cycles=cmd.cycles,
+        automatic_tax=cmd.automatic_tax,
+        trial_end_without_payment_method=cmd.trial_end_without_payment_method,
+        policy=policy,
+        settings=cmd.billing_settings,
+        taxation=taxation,
     )

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from app.domain import lifecycle, signup
 from app.domain.balance import Balance
+from app.domain.billing import Account
 from app.domain.calendar import Interval, Unit
 from app.domain.collection import Bill
 from app.domain.decision import Decision
 from app.domain.discount import Coupon, Discount, Duration, redeem
 from app.domain.invoice import Invoice
 from app.domain.ledger import Entry
-from app.domain.lifecycle import Account
 from app.domain.money import Money
 from app.domain.payment import Attempt, Payment
 from app.domain.pricing import SCALE, Price, PriceModel, Timing

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import collection, invoice
+from app.domain import collection, invoice, invoicing
 from app.domain.balance import Balance
 from app.domain.calendar import Period
 from app.domain.errors import Conflict, InvalidRequest
@@ -65,7 +65,9 @@ credit = st.integers(0, 10**8)
 
 
 def billed(charge_list, off=(), taxed=(), balance=0):
-    return invoice.bill(ORDER, charge_list, off, taxed, balance, START, ids())
+    taxable = [replace(charge, rates=tuple(taxed)) for charge in charge_list]
+    held = Balance(ORDER.merchant_id, ORDER.customer_id, ORDER.currency, balance)
+    return invoicing.bill(invoicing.Bill(ORDER, taxable, (), off), held, START, ids())
 
 
 @examples

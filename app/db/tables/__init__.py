@@ -2,7 +2,7 @@
 `migrations/`.
 """
 
-from app.db.tables.catalog import coupons, plans, prices
+from app.db.tables.catalog import addon_plans, features, plan_features, plans, prices
 from app.db.tables.common import metadata
 from app.db.tables.customer import (
     balance_transactions,
@@ -11,6 +11,7 @@ from app.db.tables.customer import (
     gateway_accounts,
     payment_methods,
 )
+from app.db.tables.documents import document_logos, document_settings
 from app.db.tables.invoice import (
     credit_note_lines,
     credit_notes,
@@ -21,6 +22,13 @@ from app.db.tables.invoice import (
     invoices,
 )
 from app.db.tables.ledger import ledger_accounts, ledger_entries
+from app.db.tables.offers import (
+    coupons,
+    offer_links,
+    offers,
+    promotion_codes,
+    redemptions,
+)
 from app.db.tables.payment import payment_attempts, payments, refunds
 from app.db.tables.platform import (
     api_keys,
@@ -35,14 +43,17 @@ from app.db.tables.platform import (
 )
 from app.db.tables.subscription import (
     discounts,
+    pending_items,
     scheduled_changes,
     subscription_items,
     subscription_tax_rates,
     subscriptions,
 )
 from app.db.tables.tax import customer_tax_ids, tax_rates, tax_registrations
+from app.db.tables.usage import meters, usage_events
 
 __all__ = [
+    "addon_plans",
     "api_keys",
     "audit_log",
     "balance_transactions",
@@ -54,7 +65,10 @@ __all__ = [
     "customers",
     "deliveries",
     "discounts",
+    "document_logos",
+    "document_settings",
     "events",
+    "features",
     "gateway_accounts",
     "idempotency_keys",
     "inbound_events",
@@ -67,11 +81,18 @@ __all__ = [
     "ledger_entries",
     "merchants",
     "metadata",
+    "meters",
+    "offer_links",
+    "offers",
     "payment_attempts",
     "payment_methods",
     "payments",
+    "pending_items",
+    "plan_features",
     "plans",
     "prices",
+    "promotion_codes",
+    "redemptions",
     "refunds",
     "scheduled_changes",
     "subscription_items",
@@ -80,5 +101,6 @@ __all__ = [
     "tax_rates",
     "tax_registrations",
     "test_clocks",
+    "usage_events",
     "webhook_endpoints",
 ]

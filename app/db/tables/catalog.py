@@ -1,6 +1,7 @@
-"""Plans, prices, coupons: what is sold, and what is taken off."""
+"""Plans, prices and features: what is sold, and what it entitles to."""
 
-from sqlalchemy import Boolean, Column, Index, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.tables.common import (
     belongs_to,
@@ -18,6 +19,8 @@ from app.db.tables.common import (
     uid,
 )
 from app.domain.calendar import Unit
+from app.domain.entitlement import FeatureType, Reset
+from app.domain.pricing import PlanKind, PriceModel, PriceType, TrialEnd
 
 plans = tenant_table(
     "plans",
@@ -25,14 +28,64 @@ plans = tenant_table(
     string("code"),
     string("name"),
     string("description", null=True),
+    string("kind", default="plan"),
+    string("family", null=True),
     small("rank"),
-    document("features"),
+    string("tax_code", null=True),
+    document("billing_settings"),
+    Column("public", Boolean, nullable=False, server_default=text("true")),
     document("metadata"),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     instant("created_at"),
     number("version", default=1),
     of_merchant(),
     UniqueConstraint("merchant_id", "code", name="uq_plans_code"),
+    one_of("kind", PlanKind),
+)
+
+# Which plans an add-on goes with; none: all.
+addon_plans = tenant_table(
+    "addon_plans",
+    uid("addon_id"),
+    uid("plan_id"),
+    belongs_to("plans", "addon_id"),
+    belongs_to("plans", "plan_id"),
+    Index("ix_addon_plans_plan_id", "merchant_id", "plan_id"),
+    key=("addon_id", "plan_id"),
+)
+
+features = tenant_table(
+    "features",
+    uid("id"),
+    string("key"),
+    string("name"),
+    string("description", null=True),
+    string("type"),
+    string("unit", null=True),
+    Column("per_unit", Boolean, nullable=False),
+    document("metadata"),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    instant("created_at"),
+    number("version", default=1),
+    of_merchant(),
+    UniqueConstraint("merchant_id", "key", name="uq_features_key"),
+    one_of("type", FeatureType),
+    check("per_unit", "type = 'limit' OR NOT per_unit"),
+)
+
+plan_features = tenant_table(
+    "plan_features",
+    uid("plan_id"),
+    uid("feature_id"),
+    document("value", default=None),
+    string("reset"),
+    small("position"),
+    belongs_to("plans", "plan_id"),
+    belongs_to("features", "feature_id"),
+    Index("ix_plan_features_feature_id", "merchant_id", "feature_id"),
+    one_of("reset", Reset),
+    check("value", "json_typeof(value) IN ('number', 'boolean', 'string')"),
+    key=("plan_id", "feature_id"),
 )
 
 prices = tenant_table(
@@ -43,57 +96,62 @@ prices = tenant_table(
     string("lookup_key", null=True),
     string("nickname", null=True),
     string("currency"),
-    string("interval_unit"),
-    small("interval_count"),
+    string("type", default="recurring"),
+    string("interval_unit", null=True),
+    small("interval_count", null=True),
     string("model"),
     string("unit_amount_decimal", null=True),
     document("tiers", default="[]"),
     number("package_size", null=True),
+    number("percentage_ppm", null=True),
+    number("event_amount", default=0),
+    number("free_events", default=0),
+    number("free_amount", default=0),
     string("timing"),
     string("usage_type", default="licensed"),
+    uid("meter_id", null=True),
+    number("min_quantity", default=0),
+    number("max_quantity", null=True),
+    Column("countries", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     string("tax_behaviour", default="exclusive"),
     minor("setup_fee"),
     small("trial_days"),
+    number("trial_amount", default=0),
+    Column("trial_requires_payment_method", Boolean, nullable=False, server_default=text("false")),
+    string("trial_end_without_payment_method", null=True),
     document("metadata"),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     instant("created_at"),
     number("version", default=1),
     belongs_to("plans", "plan_id"),
+    belongs_to("meters", "meter_id"),
     UniqueConstraint("merchant_id", "lookup_key", name="uq_prices_lookup_key"),
     Index("ix_prices_plan_id", "merchant_id", "plan_id"),
+    Index(
+        "ix_prices_meter_id",
+        "merchant_id",
+        "meter_id",
+        postgresql_where=text("meter_id IS NOT NULL"),
+    ),
     currency_check(),
+    one_of("type", PriceType),
     one_of("interval_unit", Unit),
-    one_of("model", ("flat", "per_unit", "graduated", "volume", "package")),
+    one_of("model", PriceModel),
     one_of("timing", ("advance", "arrears")),
     one_of("usage_type", ("licensed", "metered")),
     one_of("tax_behaviour", ("exclusive", "inclusive")),
+    one_of("trial_end_without_payment_method", TrialEnd, "trial_end"),
+    check("interval", "(type = 'recurring') = (interval_unit IS NOT NULL)"),
+    check("interval_whole", "(interval_unit IS NULL) = (interval_count IS NULL)"),
     check("interval_count", "interval_count BETWEEN 1 AND 365"),
     check("setup_fee", "setup_fee >= 0"),
     check("trial_days", "trial_days BETWEEN 0 AND 730"),
+    check("trial_amount", "trial_amount >= 0"),
     check("package_size", "(model = 'package') = (package_size IS NOT NULL)"),
+    check("percentage", "(model = 'percentage') = (percentage_ppm IS NOT NULL)"),
+    check("percentage_ppm", "percentage_ppm BETWEEN 0 AND 1000000"),
+    check("event_amount", "event_amount >= 0 AND free_events >= 0 AND free_amount >= 0"),
+    check("meter", "meter_id IS NULL OR usage_type = 'metered'"),
+    check("quantities", "min_quantity >= 0 AND max_quantity >= min_quantity"),
     check("unit_amount_decimal", "unit_amount_decimal ~ '^[0-9]{1,15}([.][0-9]{1,12})?$'"),
-)
-
-coupons = tenant_table(
-    "coupons",
-    uid("id"),
-    string("code"),
-    string("name"),
-    number("percent_off_ppm", null=True),
-    minor("amount_off", null=True),
-    string("currency", null=True),
-    string("duration"),
-    small("duration_in_periods", null=True),
-    document("metadata"),
-    Column("active", Boolean, nullable=False, server_default=text("true")),
-    instant("created_at"),
-    number("version", default=1),
-    of_merchant(),
-    UniqueConstraint("merchant_id", "code", name="uq_coupons_code"),
-    one_of("duration", ("once", "repeating", "forever")),
-    check("one_kind", "num_nonnulls(percent_off_ppm, amount_off) = 1"),
-    check("fixed_has_currency", "(amount_off IS NULL) = (currency IS NULL)"),
-    check("repeating_has_count", "(duration = 'repeating') = (duration_in_periods IS NOT NULL)"),
-    check("amount_off", "amount_off > 0"),
-    check("percent_off", "percent_off_ppm BETWEEN 1 AND 1000000"),
 )

@@ -17,6 +17,7 @@ from app.db.tables.common import (
     tenant_table,
     uid,
 )
+from app.domain.balance import Type
 from app.domain.taxation import TaxExempt
 
 customers = tenant_table(
@@ -28,6 +29,7 @@ customers = tenant_table(
     string("country", null=True),
     document("address"),
     string("zone", default="UTC"),
+    string("language", null=True),
     string("tax_exempt", default="none"),
     string("tax_exemption_note", null=True),
     uid("default_payment_method_id", null=True),
@@ -115,7 +117,7 @@ balance_transactions = tenant_table(
     belongs_to("customers", "customer_id"),
     Index("ix_balance_transactions_customer_id", "merchant_id", "customer_id"),
     currency_check(),
-    one_of("type", ("adjustment", "applied_to_invoice", "unapplied_from_invoice")),
+    one_of("type", Type),
     check("amount", "amount <> 0"),
     check("ending_balance", "ending_balance >= 0"),
 )

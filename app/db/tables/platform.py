@@ -34,6 +34,7 @@ merchants = tenant_table(
     string("default_currency"),
     string("zone", default="UTC"),
     document("settings"),
+    document("billing_settings"),
     instant("created_at"),
     number("version", default=1),
     one_of("mode", ("test", "live")),

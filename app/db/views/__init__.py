@@ -5,36 +5,55 @@ from typing import Final
 
 from app.db.views.base import View, one, page, some
 from app.db.views.billing import INVOICE, INVOICE_LINE, PAYMENT, REFUND, SUBSCRIPTION
-from app.db.views.catalog import COUPON, PLAN, PRICE
+from app.db.views.catalog import FEATURE, PLAN, PRICE
 from app.db.views.customer import (
     BALANCE_TRANSACTION,
     CUSTOMER,
     GATEWAY_ACCOUNT,
     PAYMENT_METHOD,
 )
+from app.db.views.documents import DOCUMENT_SETTINGS
+from app.db.views.offers import (
+    COUPON,
+    DISCOUNT,
+    OFFER,
+    OFFER_LINK,
+    PROMOTION_CODE,
+    REDEMPTION,
+)
 from app.db.views.platform import API_KEY, EVENT, LEDGER_ENTRY, TEST_CLOCK
 from app.db.views.tax import TAX_ID, TAX_RATE, TAX_REGISTRATION
+from app.db.views.usage import METER, USAGE_EVENT
 
 ALL: Final = (
     API_KEY,
     BALANCE_TRANSACTION,
     COUPON,
     CUSTOMER,
+    DISCOUNT,
+    DOCUMENT_SETTINGS,
     EVENT,
+    FEATURE,
     GATEWAY_ACCOUNT,
     INVOICE,
     INVOICE_LINE,
     LEDGER_ENTRY,
+    METER,
+    OFFER,
+    OFFER_LINK,
     PAYMENT,
     PAYMENT_METHOD,
     PLAN,
     PRICE,
+    PROMOTION_CODE,
+    REDEMPTION,
     REFUND,
     SUBSCRIPTION,
     TAX_ID,
     TAX_RATE,
     TAX_REGISTRATION,
     TEST_CLOCK,
+    USAGE_EVENT,
 )
 BY_OBJECT: Final[Mapping[str, View]] = {view.object: view for view in ALL}
 BY_PREFIX: Final[Mapping[str, View]] = {view.prefix: view for view in ALL}
@@ -46,21 +65,30 @@ __all__ = [
     "BY_PREFIX",
     "COUPON",
     "CUSTOMER",
+    "DISCOUNT",
+    "DOCUMENT_SETTINGS",
     "EVENT",
+    "FEATURE",
     "GATEWAY_ACCOUNT",
     "INVOICE",
     "INVOICE_LINE",
     "LEDGER_ENTRY",
+    "METER",
+    "OFFER",
+    "OFFER_LINK",
     "PAYMENT",
     "PAYMENT_METHOD",
     "PLAN",
     "PRICE",
+    "PROMOTION_CODE",
+    "REDEMPTION",
     "REFUND",
     "SUBSCRIPTION",
     "TAX_ID",
     "TAX_RATE",
     "TAX_REGISTRATION",
     "TEST_CLOCK",
+    "USAGE_EVENT",
     "View",
     "one",
     "page",

@@ -15,11 +15,22 @@ SUBSCRIPTION = View(
         t.payment_method_id, t.start_at,
         t.trial_end, t.expires_at, t.cancel_at, t.cancel_at_period_end, t.canceled_at, t.ended_at,
         t.latest_invoice_id, t.test_clock_id, t.next_action_at, t.parked_at, t.parked_reason,
+        t.cycles_left, t.automatic_tax, t.trial_end_without_payment_method, t.billing_settings,
+        CASE WHEN t.paused_at IS NOT NULL THEN json_build_object(
+            'paused_at', t.paused_at, 'invoices', t.pause_invoices,
+            'resumes_at', t.resumes_at) END AS pause,
+        (SELECT coalesce(json_agg(json_build_object(
+                'id', h.id, 'type', h.type, 'due_at', h.due_at, 'phase', h.phase)
+                ORDER BY h.due_at, h.id), '[]')
+         FROM scheduled_changes h
+         WHERE h.merchant_id = t.merchant_id AND h.subscription_id = t.id
+           AND h.status = 'pending') AS scheduled_changes,
         (SELECT coalesce(json_agg(json_build_object(
                 'id', i.id, 'price_id', i.price_id, 'quantity', i.quantity) ORDER BY i.position),
             '[]')
          FROM subscription_items i
-         WHERE i.merchant_id = t.merchant_id AND i.subscription_id = t.id) AS items,
+         WHERE i.merchant_id = t.merchant_id AND i.subscription_id = t.id
+           AND i.removed_at IS NULL) AS items,
         (SELECT coalesce(json_agg(json_build_object(
                 'id', d.id, 'coupon_id', d.coupon_id,
                 'periods_remaining', d.periods_remaining, 'ended_at', d.ended_at)
@@ -40,7 +51,7 @@ SUBSCRIPTION = View(
         "price_id": """EXISTS (
             SELECT FROM subscription_items i
             WHERE i.merchant_id = t.merchant_id AND i.subscription_id = t.id
-              AND i.price_id = {})""",
+              AND i.removed_at IS NULL AND i.price_id = {})""",
     },
     references={
         "customer": "customer",
@@ -48,7 +59,7 @@ SUBSCRIPTION = View(
         "latest_invoice": "invoice",
         "test_clock": "test_clock",
     },
-    children={"items": "si", "discounts": "dis"},
+    children={"items": "si", "discounts": "dis", "scheduled_changes": "sch"},
 )
 
 INVOICE = View(
@@ -59,14 +70,16 @@ INVOICE = View(
         t.id, t.customer_id, t.subscription_id, t.status, t.number, t.currency,
         t.billing_reason, t.period_start, t.period_end, t.collection_method, t.subtotal,
         t.discount_total, t.tax_total, t.tax_added, t.total, t.balance_applied, t.amount_due,
-        t.amount_paid, t.amount_due - t.amount_paid AS amount_remaining, t.due_at,
-        t.finalized_at, t.paid_at, t.voided_at, t.test_clock_id,
+        t.amount_paid, t.amount_credited,
+        t.amount_due - t.amount_paid - t.amount_credited AS amount_remaining, t.due_at,
+        t.description, t.finalize_at, t.finalized_at, t.paid_at, t.voided_at, t.test_clock_id,
         (SELECT coalesce(json_agg(json_build_object(
                 'id', l.id, 'kind', l.kind, 'description', l.description,
                 'subscription_item_id', l.subscription_item_id, 'price_id', l.price_id,
                 'quantity', l.quantity, 'period_start', l.period_start,
                 'period_end', l.period_end, 'amount', l.amount,
-                'discount_amount', l.discount_amount, 'tax_amount', l.tax_amount)
+                'discount_amount', l.discount_amount, 'tax_amount', l.tax_amount,
+                'reverses_line_id', l.reverses_line_id)
                 ORDER BY l.position), '[]')
          FROM invoice_lines l
          WHERE l.merchant_id = t.merchant_id AND l.invoice_id = t.id) AS lines,
@@ -96,13 +109,14 @@ INVOICE_LINE = View(
     columns="""
         t.id, t.invoice_id, t.kind, t.description, t.subscription_item_id, t.price_id, t.quantity,
         t.period_start, t.period_end, t.amount, t.discount_amount, t.tax_amount,
+        t.reverses_line_id,
         (SELECT coalesce(json_agg(json_build_object(
                 'discount_id', d.discount_id, 'amount', d.amount) ORDER BY d.discount_id), '[]')
          FROM invoice_line_discounts d
          WHERE d.merchant_id = t.merchant_id AND d.line_id = t.id) AS discounts,
         (SELECT coalesce(json_agg(json_build_object(
                 'tax_rate_id', x.tax_rate_id, 'percentage', x.rate_ppm,
-                'inclusive', x.inclusive, 'taxable_amount', x.taxable_amount,
+                'inclusive', x.inclusive, 'reason', x.reason, 'taxable_amount', x.taxable_amount,
                 'amount', x.amount) ORDER BY x.tax_rate_id), '[]')
          FROM invoice_line_taxes x
          WHERE x.merchant_id = t.merchant_id AND x.line_id = t.id) AS taxes

@@ -7,7 +7,7 @@ CUSTOMER = View(
     prefix="cus",
     table="customers",
     columns="""
-        t.id, t.external_id, t.email, t.name, t.address, t.zone AS time_zone,
+        t.id, t.external_id, t.email, t.name, t.address, t.zone AS time_zone, t.language,
         t.tax_exempt, t.tax_exemption_note, t.default_payment_method_id, t.test_clock_id,
         t.metadata,
         (SELECT coalesce(

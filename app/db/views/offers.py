@@ -89,7 +89,7 @@ REDEMPTION = View(
 )
 
 DISCOUNT = View(
-    object="discount",
+    object="customer_discount",
     prefix="dis",
     table="discounts",
     columns="""

@@ -29,7 +29,8 @@ USAGE_EVENT = View(
         (SELECT r.event_id FROM usage_events r
           WHERE r.merchant_id = t.merchant_id AND r.id = t.reverses_id) AS reverses,
         (SELECT r.event_id FROM usage_events r
-          WHERE r.merchant_id = t.merchant_id AND r.reverses_id = t.id) AS reversed_by,
+          WHERE r.merchant_id = t.merchant_id AND r.reverses_id = t.id
+            AND r.value IS NULL) AS reversed_by,
         t.received_at
     """,
     filters={

@@ -5,8 +5,9 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app.db import bulk, tables
-from app.db.base import Tx
-from app.domain.invoice import Invoice
+from app.db.base import Tx, dumps
+from app.domain import policy as policies
+from app.domain.invoice import Invoice, Status
 
 Number: TypeAlias = tuple[int, str]
 """The place of an invoice in its series, and how that reads: (42, "INV-000042")."""
@@ -40,16 +41,26 @@ COLUMNS: Final = (
     "paid_at",
     "test_clock_id",
     "version",
+    "amount_credited",
+    "finalize_at",
+    "voided_at",
+    "billing_settings",
+    "description",
+    "net_days",
 )
 CHANGES: Final = (
     "merchant_id",
     "id",
     "status",
     "amount_paid",
+    "amount_credited",
     "paid_at",
     "voided_at",
     "version",
 )
+FIXED: Final = ("subscription_id", "cycle_start", "created_at", "test_clock_id")
+DRAFT_CHANGES: Final = tuple(name for name in COLUMNS if name not in FIXED)
+"""A draft may become another in all but these."""
 LINE_COLUMNS: Final = (
     "merchant_id",
     "id",
@@ -65,6 +76,9 @@ LINE_COLUMNS: Final = (
     "amount",
     "discount_amount",
     "tax_amount",
+    "share_part",
+    "share_whole",
+    "reverses_line_id",
 )
 LINE_DISCOUNT_COLUMNS: Final = ("merchant_id", "line_id", "discount_id", "amount")
 LINE_TAX_COLUMNS: Final = (
@@ -73,6 +87,7 @@ LINE_TAX_COLUMNS: Final = (
     "tax_rate_id",
     "rate_ppm",
     "inclusive",
+    "reason",
     "taxable_amount",
     "amount",
 )
@@ -108,24 +123,77 @@ def _invoice(i: Invoice, number: Number | tuple[None, None]) -> bulk.Row:
         i.paid_at,
         o.test_clock_id,
         i.version,
+        i.amount_credited,
+        i.finalize_at,
+        i.voided_at,
+        "{}" if i.policy is policies.DEFAULT else dumps(policies.said(i.policy)),
+        o.description,
+        o.net_days,
     )
 
 
 async def write(tx: Tx, invoices: Sequence[Invoice], numbers: Mapping[UUID, Number]) -> None:
-    """Insert what is new, with its lines and number; update what has changed. Raises Stale."""
-    changed = [
-        (i.merchant_id, i.id, i.status, i.amount_paid, i.paid_at, i.voided_at, i.version)
-        for i in invoices
-        if i.version > 1
-    ]
-    await bulk.update(tx, tables.invoices, CHANGES, changed)
-    fresh = [i for i in invoices if i.version == 1]
-    if not fresh:
-        return
+    """Insert what is new, with its lines and number; update what has changed. Raises Stale.
+
+    A draft may change in everything and become final; where it comes with lines and stays a draft,
+    they are put in the place of those it had.
+    """
     none = (None, None)
-    rows = [_invoice(i, numbers.get(i.id, none)) for i in fresh]
-    await bulk.insert(tx, tables.invoices, COLUMNS, rows)
-    await _write_lines(tx, fresh)
+    changed, drafts, fresh = [], [], []
+    for i in invoices:
+        if i.version == 1:
+            fresh.append(i)
+        elif i.number is None:
+            drafts.append(i)
+        else:
+            changed.append(i)
+    rows = [
+        (
+            *(i.merchant_id, i.id, i.status, i.amount_paid, i.amount_credited),
+            *(i.paid_at, i.voided_at, i.version),
+        )
+        for i in changed
+    ]
+    await bulk.update(tx, tables.invoices, CHANGES, rows)
+    if drafts:
+        await _write_drafts(tx, drafts, numbers)
+    if fresh:
+        rows = [_invoice(i, numbers.get(i.id, none)) for i in fresh]
+        await bulk.insert(tx, tables.invoices, COLUMNS, rows)
+        await _write_lines(tx, fresh)
+
+
+async def _write_drafts(tx: Tx, drafts: Sequence[Invoice], numbers: Mapping[UUID, Number]) -> None:
+    redrawn = [i for i in drafts if i.status is Status.DRAFT and i.lines]
+    if redrawn:
+        await _delete_lines(tx, redrawn)
+        await _write_lines(tx, redrawn)
+    kept = [COLUMNS.index(name) for name in DRAFT_CHANGES]
+    whole = [_invoice(i, numbers.get(i.id, (None, None))) for i in drafts]
+    rows = [tuple(row[place] for place in kept) for row in whole]
+    await bulk.update(tx, tables.invoices, DRAFT_CHANGES, rows)
+
+
+async def _delete_lines(tx: Tx, drafts: Sequence[Invoice]) -> None:
+    """Take the lines of drafts away; the database refuses it for any other invoice."""
+    keys = [i.merchant_id for i in drafts], [i.id for i in drafts]
+    for table in ("invoice_line_discounts", "invoice_line_taxes"):
+        await tx.run(
+            f"""
+            DELETE FROM {table} AS part USING invoice_lines l,
+                   unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
+             WHERE l.merchant_id = k.merchant_id AND l.invoice_id = k.invoice_id
+               AND part.merchant_id = l.merchant_id AND part.line_id = l.id
+            """,
+            *keys,
+        )
+    await tx.run(
+        """
+        DELETE FROM invoice_lines l USING unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+         WHERE l.merchant_id = k.merchant_id AND l.invoice_id = k.id
+        """,
+        *keys,
+    )
 
 
 async def _write_lines(tx: Tx, invoices: Iterable[Invoice]) -> None:
@@ -152,6 +220,8 @@ async def _write_lines(tx: Tx, invoices: Iterable[Invoice]) -> None:
                     charge.amount,
                     line.discount_amount,
                     line.tax_amount,
+                    *charge.share,
+                    charge.reverses_line_id,
                 )
             )
             discounts.extend(
@@ -166,6 +236,7 @@ async def _write_lines(tx: Tx, invoices: Iterable[Invoice]) -> None:
                         rate.id,
                         rate.rate_ppm,
                         rate.inclusive,
+                        rate.reason,
                         tax.taxable,
                         tax.amount,
                     )

@@ -1,11 +1,14 @@
 """Subscriptions, their items, tax rates and discounts as rows."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from app.db import bulk, tables
 from app.db.base import Tx, dumps
-from app.domain.decision import DiscountUse
+from app.domain.decision import DiscountUse, ItemState, NewDiscount
+from app.domain.discount import Discount
 from app.domain.subscription import Subscription
 
 CHANGES: Final = (
@@ -30,6 +33,10 @@ CHANGES: Final = (
     "latest_invoice_id",
     "next_action_at",
     "version",
+    "pause_invoices",
+    "paused_at",
+    "resumes_at",
+    "cycles_left",
 )
 COLUMNS: Final = (
     *CHANGES,
@@ -41,6 +48,9 @@ COLUMNS: Final = (
     "test_clock_id",
     "metadata",
     "created_at",
+    "automatic_tax",
+    "trial_end_without_payment_method",
+    "billing_settings",
 )
 ITEM_COLUMNS: Final = (
     "merchant_id",
@@ -55,9 +65,14 @@ DISCOUNT_COLUMNS: Final = (
     "merchant_id",
     "id",
     "subscription_id",
+    "item_id",
     "coupon_id",
+    "promotion_code_id",
+    "offer_id",
     "periods_remaining",
     "position",
+    "start_at",
+    "end_at",
     "created_at",
 )
 
@@ -85,6 +100,12 @@ def _change(s: Subscription) -> bulk.Row:
         s.latest_invoice_id,
         s.next_action_at,
         s.version,
+        *(
+            (None, None, None)
+            if s.pause is None
+            else (s.pause.invoices, s.pause.paused_at, s.pause.resumes_at)
+        ),
+        s.cycles_left,
     )
 
 
@@ -106,6 +127,9 @@ async def write(tx: Tx, subs: Sequence[Subscription]) -> None:
             s.test_clock_id,
             dumps(s.metadata),
             s.created_at,
+            s.automatic_tax,
+            s.trial_end_without_payment_method,
+            dumps(s.settings),
         )
         for s in fresh
     ]
@@ -115,9 +139,9 @@ async def write(tx: Tx, subs: Sequence[Subscription]) -> None:
         tables.subscription_items,
         ITEM_COLUMNS,
         [
-            (s.merchant_id, item.id, s.id, item.price.id, item.quantity, place)
+            (s.merchant_id, item.id, s.id, item.price.id, item.quantity, item.position)
             for s in fresh
-            for place, item in enumerate(s.items)
+            for item in s.items
         ],
     )
     await bulk.insert(
@@ -135,11 +159,60 @@ async def write(tx: Tx, subs: Sequence[Subscription]) -> None:
         tables.discounts,
         DISCOUNT_COLUMNS,
         [
-            (s.merchant_id, d.id, s.id, d.coupon.id, d.periods_remaining, place, s.created_at)
+            _discount(s.merchant_id, s.id, d, place, s.created_at)
             for s in fresh
             for place, d in enumerate(s.discounts)
+            if d.customer_id is None
         ],
     )
+
+
+def _discount(merchant: UUID, sub_id: UUID, given: Discount, place: int, at: datetime) -> bulk.Row:
+    return (
+        merchant,
+        given.id,
+        sub_id,
+        given.item_id,
+        given.coupon.id,
+        given.promotion_code_id,
+        given.offer_id,
+        given.periods_remaining,
+        place,
+        given.start_at,
+        given.end_at,
+        at,
+    )
+
+
+async def write_items(tx: Tx, states: Sequence[ItemState]) -> None:
+    """Insert items that are new to running subscriptions, change and remove others."""
+    if not states:
+        return
+    await tx.run(
+        """
+        INSERT INTO subscription_items AS i
+               (merchant_id, id, subscription_id, price_id, quantity, position, since, removed_at)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
+                             $6::smallint[], $7::timestamptz[], $8::timestamptz[])
+        ON CONFLICT (merchant_id, id) DO UPDATE
+           SET price_id = excluded.price_id, quantity = excluded.quantity,
+               since = excluded.since, removed_at = excluded.removed_at
+        """,
+        [s.merchant_id for s in states],
+        [s.item.id for s in states],
+        [s.subscription_id for s in states],
+        [s.item.price.id for s in states],
+        [s.item.quantity for s in states],
+        [s.item.position for s in states],
+        [s.item.since for s in states],
+        [s.removed_at for s in states],
+    )
+
+
+async def write_discounts(tx: Tx, new: Sequence[NewDiscount]) -> None:
+    """Insert the discounts that running subscriptions are given."""
+    rows = [_discount(n.merchant_id, n.subscription_id, n.discount, n.position, n.at) for n in new]
+    await bulk.insert(tx, tables.discounts, DISCOUNT_COLUMNS, rows)
 
 
 async def use_discounts(tx: Tx, uses: Sequence[DiscountUse]) -> None:
@@ -150,13 +223,14 @@ async def use_discounts(tx: Tx, uses: Sequence[DiscountUse]) -> None:
         """
         UPDATE discounts AS d
            SET periods_remaining = v.left_over,
-               ended_at = CASE WHEN v.left_over = 0 THEN v.at END
-          FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[])
-               AS v (merchant_id, id, left_over, at)
+               ended_at = CASE WHEN v.left_over = 0 OR v.is_removed THEN v.at END
+          FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::boolean[])
+               AS v (merchant_id, id, left_over, at, is_removed)
          WHERE d.merchant_id = v.merchant_id AND d.id = v.id
         """,
         [u.merchant_id for u in uses],
         [u.id for u in uses],
         [u.periods_remaining for u in uses],
         [u.at for u in uses],
+        [u.is_removed for u in uses],
     )

@@ -1,0 +1,164 @@
+"""Subscriptions as decisions need them: with everything their bills depend on, many at a time."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from app.db import (
+    balances,
+    charged,
+    payments,
+    pending,
+    policies,
+    scheduled,
+    taxes,
+    usage,
+)
+from app.db import subscription_parts as parts
+from app.db.base import Row, Tx
+from app.db.subscriptions import COLUMNS
+from app.db.usage import Wanted
+from app.domain.billing import Account, Metered
+from app.domain.crediting import Charged
+from app.domain.errors import NotFound
+from app.domain.pricing import Usage
+from app.domain.subscription import Status, Subscription
+
+Key = tuple[UUID, UUID]
+
+
+async def lock(tx: Tx, subscription_id: UUID, now: datetime | None = None) -> Account:
+    """One subscription of the transaction's merchant, locked. Raises NotFound.
+
+    With `now` it comes with what it used and was charged up to there, to be changed or ended then.
+    """
+    rows = await tx.fetch(
+        f"SELECT {COLUMNS} FROM subscriptions s "
+        "WHERE s.merchant_id = current_setting('app.merchant_id')::uuid AND s.id = $1 "
+        "FOR NO KEY UPDATE",
+        subscription_id,
+    )
+    if not rows:
+        raise NotFound("There is no such subscription.", code="subscription_not_found")
+    return (await load(tx, rows, now))[0]
+
+
+async def load_many(tx: Tx, keys: Sequence[Key]) -> dict[Key, Subscription]:
+    """Subscriptions by (merchant, id), locked in order of their ids."""
+    if not keys:
+        return {}
+    wanted = sorted(set(keys))
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+          JOIN subscriptions s USING (merchant_id, id) ORDER BY s.id FOR NO KEY UPDATE OF s
+        """,
+        [k[0] for k in wanted],
+        [k[1] for k in wanted],
+    )
+    return {(s.merchant_id, s.id): s for s in await _subscriptions(tx, rows)}
+
+
+async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list[Account]:
+    """Everything that decisions about these rows need, in a fixed number of queries.
+
+    `now` is the moment at which they are changed or ended; None: they take the step that is due.
+    """
+    if not rows:
+        return []
+    subs = await _subscriptions(tx, rows)
+    keys = [(sub.merchant_id, sub.id) for sub in subs]
+    methods = await parts.default_methods(tx, subs)
+    held = await balances.load(tx, [(s.merchant_id, s.customer_id, s.currency) for s in subs])
+    merchants = await policies.load(tx, (s.merchant_id for s in subs))
+    waiting = await pending.waiting(tx, keys)
+    used = await _usage(tx, subs, now)
+    taxed = await taxes.load(
+        tx, list({(s.merchant_id, s.customer_id) for s in subs if s.automatic_tax})
+    )
+    lines = await _charged(tx, subs, now)
+    unpaid = [
+        (s.merchant_id, s.latest_invoice_id)
+        for s in subs
+        if s.status is Status.INCOMPLETE and s.latest_invoice_id is not None
+    ]
+    bills = await payments.load_first_bills(tx, unpaid) if unpaid else {}
+    return [
+        Account(
+            sub,
+            held[sub.merchant_id, sub.customer_id, sub.currency],
+            sub.payment_method_id or methods.get((sub.merchant_id, sub.customer_id)),
+            bills.get((sub.merchant_id, sub.latest_invoice_id)) if bills else None,
+            policies.narrowed(
+                merchants[sub.merchant_id], (item.price for item in sub.items), sub.settings
+            ),
+            waiting.get(key, ()),
+            lines.get(key, ()),
+            used.get(key, NO_USAGE),
+            (),
+            taxed[sub.merchant_id, sub.customer_id] if sub.automatic_tax else None,
+        )
+        for key, sub in zip(keys, subs, strict=True)
+    ]
+
+
+NO_USAGE: Mapping[UUID, Metered] = {}
+
+
+async def _subscriptions(tx: Tx, rows: Sequence[Row]) -> list[Subscription]:
+    keys = [(row["merchant_id"], row["id"]) for row in rows]
+    items = await parts.items(tx, keys)
+    discounts = await parts.discounts(tx, rows)
+    rates = await parts.rates(tx, keys)
+    planned = await scheduled.load(tx, keys)
+    return [
+        parts.subscription(
+            row, items[key], discounts.get(key, ()), rates.get(key, ()), planned.get(key, ())
+        )
+        for key, row in zip(keys, rows, strict=True)
+    ]
+
+
+async def _usage(
+    tx: Tx, subs: Sequence[Subscription], now: datetime | None
+) -> dict[Key, dict[UUID, Metered]]:
+    """What metered items used from the start of their period, or since, to the moment in hand."""
+    wanted = []
+    for sub in subs:
+        if sub.period is None:
+            continue
+        moment = now or sub.next_action_at or sub.period.end
+        until = min(moment, sub.period.end)
+        for item in sub.items:
+            if item.price.usage is not Usage.METERED:
+                continue
+            start = max(item.since or sub.period.start, sub.period.start)
+            assert item.price.meter_id is not None
+            if start < until:
+                ids = sub.merchant_id, item.id, sub.customer_id, sub.id, item.price.meter_id
+                wanted.append(Wanted(*ids, start, until))
+    if not wanted:
+        return {}
+    found: dict[Key, dict[UUID, Metered]] = {}
+    measured = await usage.quantities(tx, wanted)
+    for want in wanted:
+        amount = measured[want.merchant_id, want.item_id]
+        of_sub = found.setdefault((want.merchant_id, want.subscription_id), {})
+        of_sub[want.item_id] = Metered(amount.quantity, amount.events)
+    return found
+
+
+async def _charged(
+    tx: Tx, subs: Sequence[Subscription], now: datetime | None
+) -> dict[Key, tuple[Charged, ...]]:
+    """The lines in force of those that change or end inside their period."""
+    wanted = []
+    for sub in subs:
+        if sub.period is None:
+            continue
+        at = now
+        if now is None and sub.scheduled and sub.scheduled[0].due_at < sub.period.end:
+            at = sub.scheduled[0].due_at
+        if at is not None and at < sub.period.end:
+            wanted.append((sub.merchant_id, sub.id, at))
+    return await charged.in_force(tx, wanted)

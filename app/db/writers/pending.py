@@ -1,0 +1,76 @@
+"""Pending items as rows."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.db import bulk, tables
+from app.db.base import Tx, dumps
+from app.domain.invoicing import Credit
+from app.domain.pending import PendingItem
+from app.domain.tax import TaxPart
+
+CHANGES: Final = ("merchant_id", "id", "invoice_id", "deleted_at", "version")
+COLUMNS: Final = (
+    *CHANGES,
+    "customer_id",
+    "subscription_id",
+    "currency",
+    "kind",
+    "description",
+    "quantity",
+    "period_start",
+    "period_end",
+    "amount",
+    "subscription_item_id",
+    "price_id",
+    "share_part",
+    "share_whole",
+    "reverses_line_id",
+    "discounts",
+    "taxes",
+    "created_at",
+)
+
+
+def _change(p: PendingItem) -> bulk.Row:
+    return (p.merchant_id, p.id, p.invoice_id, p.deleted_at, p.version)
+
+
+def _row(p: PendingItem) -> bulk.Row:
+    charge = p.charge
+    discounts, taxes = "[]", "[]"
+    if isinstance(p.line, Credit):
+        discounts = dumps([[str(d.discount_id), d.amount] for d in p.line.discounts])
+        taxes = dumps([_tax(part) for part in p.line.taxes])
+    return (
+        *_change(p),
+        p.customer_id,
+        p.subscription_id,
+        p.currency,
+        charge.kind,
+        charge.description,
+        charge.quantity,
+        charge.period.start,
+        charge.period.end,
+        charge.amount,
+        charge.item_id,
+        charge.price_id,
+        *charge.share,
+        charge.reverses_line_id,
+        discounts,
+        taxes,
+        p.created_at,
+    )
+
+
+def _tax(part: TaxPart) -> list[object]:
+    rate = part.rate
+    return [str(rate.id), part.taxable, part.amount, rate.rate_ppm, rate.inclusive, rate.reason]
+
+
+async def write(tx: Tx, items: Sequence[PendingItem]) -> None:
+    """Insert what is new; note which invoice took an item, or that it was deleted. Raises Stale."""
+    changed = [_change(p) for p in items if p.version > 1]
+    await bulk.update(tx, tables.pending_items, CHANGES, changed)
+    fresh = [_row(p) for p in items if p.version == 1]
+    await bulk.insert(tx, tables.pending_items, COLUMNS, fresh)

@@ -1,0 +1,334 @@
+"""What a subscription is billed: charges from its items, bills from charges, a decision from both.
+
+Everything that bills a subscription, at a boundary or in between, goes through here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from app.domain import invoicing, pricing, proration
+from app.domain import payment as paying
+from app.domain import policy as policies
+from app.domain.balance import Balance
+from app.domain.calendar import DAY, Period
+from app.domain.collection import Bill as OpenBill
+from app.domain.crediting import Charged
+from app.domain.decision import Decision, DiscountUse
+from app.domain.event import Event, Type
+from app.domain.ids import NewId
+from app.domain.invoice import BillingReason, Charge, Collection, Invoice, LineKind, Order, Status
+from app.domain.invoicing import Billed, Credit
+from app.domain.money import divide
+from app.domain.pending import PendingItem
+from app.domain.policy import Policy
+from app.domain.pricing import SCALE, PlanKind, Price, Timing
+from app.domain.proration import FULL, Share
+from app.domain.subscription import Item, PausedInvoices, Subscription
+from app.domain.tax import TaxRate, with_behaviour
+
+
+class Metered(NamedTuple):
+    """What was used: the quantity that is priced, and how many events it came from."""
+
+    quantity: int
+    events: int = 0
+
+
+UNUSED = Metered(0)
+
+
+class Taxation(Protocol):
+    """The taxes that a customer owes, found by who sells what to whom."""
+
+    def rates(self, tax_code: str | None, at: datetime) -> tuple[TaxRate, ...]:
+        """The rates for a kind of product at a tax point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A subscription with what else its bills depend on."""
+
+    subscription: Subscription
+    balance: Balance
+    method_id: UUID | None
+    """The payment method to charge: the subscription's own, else the customer's default."""
+    first_bill: OpenBill | None = None
+    """The unpaid first invoice, while the subscription is `incomplete`."""
+    policy: Policy = policies.DEFAULT
+    pending: tuple[PendingItem, ...] = ()
+    """What waits for its next invoice."""
+    charged: tuple[Charged, ...] = ()
+    """The lines of the present period that are in force; loaded for changes only."""
+    usage: Mapping[UUID, Metered] = field(default_factory=dict)
+    """What its metered items used in the period that is about to be billed, by item."""
+    late: tuple[Charge, ...] = ()
+    """Usage of earlier periods that arrived after they were billed."""
+    taxation: Taxation | None = None
+    held: tuple[Invoice, ...] = ()
+    """Drafts and unpaid invoices made while it was paused; loaded to resume it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What a bill charges and gives back."""
+
+    charges: Sequence[Charge] = ()
+    credits: Sequence[Credit] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.charges or self.credits)
+
+
+def rates(account: Account, price: Price, at: datetime) -> tuple[TaxRate, ...]:
+    """The taxes on a price: found by place and product, or those the subscription was given."""
+    if account.taxation is None:
+        return account.subscription.rates
+    return with_behaviour(account.taxation.rates(price.tax_code, at), price.tax_behaviour)
+
+
+def share_of(sub: Subscription, part: Period, index: int, policy: Policy) -> Share:
+    """`part` of period `index` as a share of what a full price is for."""
+    aligned = sub.interval.period(sub.anchor, index, sub.zone)
+    if part == aligned:
+        return FULL
+    whole = sub.period
+    if whole is None or (aligned.start < whole.start and whole.end == aligned.end):
+        stub = whole if whole is not None and part.start >= whole.start else part
+        return proration.reference(part, stub, aligned, sub.interval, policy, sub.zone)
+    return proration.share(part, aligned, policy, sub.zone)
+
+
+def charge(account: Account, item: Item, period: Period, share: Share) -> Charge:
+    """What an item costs for a period that is `share` of a full one; rounded once."""
+    price = item.price
+    exact = pricing.amount_scaled(price, item.quantity)
+    amount = divide(exact * share.part, SCALE * share.whole, account.policy.rounding)
+    return Charge(
+        LineKind.PERIOD,
+        price.description,
+        item.quantity,
+        period,
+        amount,
+        item.id,
+        price.id,
+        price.plan_id,
+        share,
+        rates(account, price, period.start),
+        None,
+        price.plan_kind is PlanKind.ADDON,
+    )
+
+
+def advance(account: Account, items: Sequence[Item], period: Period, share: Share) -> list[Charge]:
+    """What the items billed in advance cost for `period`."""
+    return [
+        charge(account, item, period, share)
+        for item in items
+        if item.price.timing is Timing.ADVANCE
+    ]
+
+
+def arrears(account: Account, items: Sequence[Item], until: datetime) -> list[Charge]:
+    """What the items billed in arrears cost from the start of the present period to `until`."""
+    sub, policy = account.subscription, account.policy
+    charges: list[Charge] = []
+    if sub.period is None:
+        return charges
+    for item in items:
+        if item.price.timing is not Timing.ARREARS:
+            continue
+        start = sub.period.start if item.since is None else max(item.since, sub.period.start)
+        if start >= until:
+            continue
+        part = Period(start, until)
+        if item.price.usage is pricing.Usage.METERED:
+            charges.append(_used(account, item, part))
+        else:
+            share = share_of(sub, part, sub.period_index, policy)
+            charges.append(charge(account, item, part, share))
+    return charges
+
+
+def _used(account: Account, item: Item, part: Period) -> Charge:
+    """What a metered item used: all of it in full, however short the time was."""
+    used = account.usage.get(item.id, UNUSED)
+    exact = pricing.amount_scaled(item.price, used.quantity, used.events)
+    return Charge(
+        LineKind.USAGE,
+        item.price.description,
+        used.quantity,
+        part,
+        divide(exact, SCALE, account.policy.rounding),
+        item.id,
+        item.price.id,
+        item.price.plan_id,
+        FULL,
+        rates(account, item.price, part.start),
+        None,
+        item.price.plan_kind is PlanKind.ADDON,
+    )
+
+
+def setup_fees(account: Account, items: Sequence[Item], period: Period) -> list[Charge]:
+    """What the items cost once, at their beginning."""
+    return [
+        Charge(
+            LineKind.SETUP_FEE,
+            f"{item.price.description}: set-up fee",
+            1,
+            period,
+            item.price.setup_fee_minor,
+            item.id,
+            item.price.id,
+            item.price.plan_id,
+            FULL,
+            rates(account, item.price, period.start),
+        )
+        for item in items
+        if item.price.setup_fee_minor
+    ]
+
+
+def trial_fees(account: Account, period: Period) -> list[Charge]:
+    """What the items' paid trials cost."""
+    return [
+        Charge(
+            LineKind.TRIAL,
+            f"{item.price.description}: trial",
+            1,
+            period,
+            item.price.trial_amount_minor,
+            item.id,
+            item.price.id,
+            item.price.plan_id,
+            FULL,
+            rates(account, item.price, period.start),
+        )
+        for item in account.subscription.items
+        if item.price.trial_amount_minor
+    ]
+
+
+def order(
+    sub: Subscription, reason: BillingReason, period: Period, cycle_start: datetime | None = None
+) -> Order:
+    """Who is billed and why. `cycle_start` names the boundary: one bill for each, ever."""
+    return Order(
+        sub.merchant_id,
+        sub.customer_id,
+        sub.id,
+        sub.currency,
+        reason,
+        period,
+        sub.collection,
+        sub.net_days,
+        cycle_start,
+        sub.test_clock_id,
+    )
+
+
+def with_pending(account: Account, lines: Lines) -> Lines:
+    """The lines with those that waited, which come first."""
+    if not account.pending and not account.late:
+        return lines
+    charges: list[Charge] = list(account.late)
+    given: list[Credit] = []
+    for item in account.pending:
+        if isinstance(item.line, Credit):
+            given.append(item.line)
+        else:
+            charges.append(item.line)
+    return Lines([*charges, *lines.charges], [*given, *lines.credits])
+
+
+def decide(
+    account: Account,
+    change: tuple[Subscription, Type],
+    bill: tuple[Order, Lines] | None,
+    now: datetime,
+    new_id: NewId,
+    previous: Mapping[str, object] | None = None,
+) -> Decision:
+    """The decision to make that change, with the invoice it is billed by and what follows.
+
+    Without lines nothing is billed. Under a merchant's days of grace, or in a pause that keeps
+    drafts, the invoice is a draft; what pays it comes when it is finalized.
+    """
+    sub, told = change
+    if bill is None or not bill[1]:
+        return told_of(sub, told, new_id, previous)
+    billed = _bill(account, *bill, now, new_id)
+    invoice = billed.invoice
+    sub = replace(sub, latest_invoice_id=invoice.id)
+    used = _uses(sub, invoice.order)
+    if used:
+        left = {use.id: use.periods_remaining for use in used}
+        kept = (replace(d, periods_remaining=left.get(d.id)) for d in sub.discounts)
+        sub = replace(sub, discounts=tuple(d for d in kept if d.periods_remaining != 0))
+    return Decision(
+        sub.merchant_id,
+        subscriptions=(sub,),
+        invoices=(invoice,),
+        payments=_payments(account, invoice, now, new_id),
+        balances=billed.balances,
+        discounts=used,
+        pending=tuple(
+            replace(item, invoice_id=invoice.id, version=item.version + 1)
+            for item in account.pending
+        ),
+        entries=billed.entries,
+        events=(Event(new_id(), told, sub, previous), *billed.events),
+    )
+
+
+def _bill(account: Account, order: Order, lines: Lines, now: datetime, new_id: NewId) -> Billed:
+    sub, policy = account.subscription, account.policy
+    what = invoicing.Bill(order, lines.charges, lines.credits, sub.discounts, policy)
+    meanwhile = PausedInvoices.NONE if sub.pause is None else sub.pause.invoices
+    if meanwhile is PausedInvoices.DRAFT:
+        return invoicing.draft(what, None, now, new_id)
+    if meanwhile is PausedInvoices.VOID:
+        return invoicing.given_away(what, now, new_id)
+    days = policy.invoice_grace_days
+    if days and order.reason is BillingReason.SUBSCRIPTION_CYCLE:
+        return invoicing.draft(what, now + days * DAY, now, new_id)
+    return invoicing.bill(what, account.balance, now, new_id)
+
+
+def _uses(sub: Subscription, order: Order) -> tuple[DiscountUse, ...]:
+    """The discounts of which this bill used up one paid period."""
+    if not sub.discounts or order.cycle_start is None:
+        return ()
+    if order.reason is BillingReason.SUBSCRIPTION_CANCEL:
+        return ()
+    return tuple(
+        DiscountUse(sub.merchant_id, d.id, d.periods_remaining - 1, order.period.start)
+        for d in sub.discounts
+        if d.periods_remaining is not None
+    )
+
+
+def _payments(
+    account: Account, invoice: Invoice, now: datetime, new_id: NewId
+) -> tuple[paying.Payment, ...]:
+    if invoice.status is not Status.OPEN or account.subscription.pause is not None:
+        return ()
+    if invoice.order.collection is not Collection.CHARGE_AUTOMATICALLY:
+        return ()
+    return (paying.schedule(invoice, account.method_id, now, new_id),)
+
+
+def told_of(
+    sub: Subscription, type_: Type, new_id: NewId, previous: Mapping[str, object] | None = None
+) -> Decision:
+    """The decision that the subscription is now like this, and that this is told."""
+    event = Event(new_id(), type_, sub, previous)
+    return Decision(sub.merchant_id, subscriptions=(sub,), events=(event,))
+
+
+def updated(sub: Subscription, before: Mapping[str, object], new_id: NewId) -> Decision:
+    """The decision that the subscription is now like this; the event says what was before."""
+    return told_of(sub, Type.SUBSCRIPTION_UPDATED, new_id, before)

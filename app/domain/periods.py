@@ -1,0 +1,131 @@
+"""Boundaries: one period ends and the next begins, with the one bill for both."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from app.domain import billing, items
+from app.domain.billing import Account, Lines
+from app.domain.calendar import Period
+from app.domain.decision import Decision
+from app.domain.event import Type
+from app.domain.ids import NewId
+from app.domain.invoice import BillingReason
+from app.domain.policy import FirstPeriod, Policy
+from app.domain.proration import FULL, NOTHING, Share
+from app.domain.subscription import Happening, Item, Scheduled, Subscription, after
+
+
+def enter(
+    account: Account,
+    index: int,
+    happening: Happening,
+    now: datetime,
+    new_id: NewId,
+    planned: Scheduled | None = None,
+) -> Decision:
+    """Begin period `index`: charge it in advance, and in arrears what the last one used.
+
+    With a `planned` change what ends is billed as it was, and what begins as it will be.
+    """
+    sub = account.subscription
+    start = sub.start_at if sub.period is None else sub.period.end
+    fresh = sub
+    if planned is not None and planned.change is not None:
+        fresh = items.recast(sub, planned.change, start, new_id)
+        fresh = replace(fresh, scheduled=tuple(s for s in sub.scheduled if s is not planned))
+        if fresh.interval != sub.interval:
+            fresh, index = replace(fresh, anchor=start), 0
+    period = Period(start, sub.interval.after(fresh.anchor, index + 1, sub.zone))
+    if fresh.interval != sub.interval:
+        period = fresh.interval.period(start, 0, sub.zone)
+    charges = (
+        billing.arrears(account, sub.items, start)
+        if happening is Happening.RENEW and sub.period is not None
+        else []
+    )
+    entering = replace(account, subscription=replace(fresh, period=period))
+    decision = begin(entering, sub, (period, index), happening, Lines(charges), now, new_id)
+    if planned is None:
+        return decision
+    states = items.recast_states(sub, fresh, start)
+    return replace(
+        decision,
+        items=states.items,
+        new_discounts=states.new_discounts,
+        discounts=decision.discounts + states.discounts,
+        scheduled=(items.applied(sub, planned, now),),
+    )
+
+
+def begin(  # noqa: PLR0913  what begins, what was before, and what is billed with it
+    account: Account,
+    before: Subscription,
+    entered: tuple[Period, int],
+    happening: Happening,
+    lines: Lines,
+    now: datetime,
+    new_id: NewId,
+) -> Decision:
+    """Begin a period of the account's subscription; `lines` of what came before are billed too."""
+    sub = account.subscription
+    period, index = entered
+    is_first = before.period_index < before.first_index
+    share = billing.share_of(replace(sub, period=period), period, index, account.policy)
+    if is_first and share != FULL:
+        share = _first(account.policy, share)
+    charges = list(lines.charges)
+    charges += billing.setup_fees(account, sub.items if is_first else _added(before, sub), period)
+    charges += billing.advance(account, sub.items, period, share)
+    reason, told = _told(happening)
+    order = billing.order(sub, reason, period, cycle_start=period.start)
+    cycles = sub.cycles_left
+    running = replace(
+        sub,
+        status=after(before.status, happening),
+        period=period,
+        period_index=index,
+        items=_since_the_boundary(sub.items),
+        pause=None if happening is Happening.RESUME else sub.pause,
+        cycles_left=None if cycles is None else max(0, cycles - (index >= 0)),
+        version=before.version + 1,
+    )
+    due = billing.with_pending(account, Lines(charges, lines.credits))
+    decision = billing.decide(account, (running, told), (order, due), now, new_id)
+    if running.items is sub.items:
+        return decision
+    return replace(decision, items=items.recast_states(sub, running, period.start).items)
+
+
+def _told(happening: Happening) -> tuple[BillingReason, Type]:
+    match happening:
+        case Happening.RENEW:
+            return BillingReason.SUBSCRIPTION_CYCLE, Type.SUBSCRIPTION_RENEWED
+        case Happening.RESUME:
+            return BillingReason.SUBSCRIPTION_CYCLE, Type.SUBSCRIPTION_RESUMED
+        case _:
+            return BillingReason.SUBSCRIPTION_CREATE, Type.SUBSCRIPTION_ACTIVATED
+
+
+def _added(before: Subscription, sub: Subscription) -> tuple[Item, ...]:
+    if before.items is sub.items:
+        return ()
+    known = {item.id for item in before.items}
+    return tuple(item for item in sub.items if item.id not in known)
+
+
+def _since_the_boundary(found: tuple[Item, ...]) -> tuple[Item, ...]:
+    """The items, none of which began inside the period that begins."""
+    if all(item.since is None for item in found):
+        return found
+    return tuple(item if item.since is None else replace(item, since=None) for item in found)
+
+
+def _first(policy: Policy, share: Share) -> Share:
+    """What the stub before the first full period costs of a full price."""
+    match policy.first_period:
+        case FirstPeriod.PRORATED:
+            return share
+        case FirstPeriod.FULL:
+            return FULL
+        case FirstPeriod.FREE:
+            return NOTHING

@@ -1,0 +1,169 @@
+"""Changing what a subscription is: other items now or later, paused, resumed, a longer trial."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from app import ids
+from app.db import billing, decisions, invoices, policies, prices
+from app.db.base import Tx
+from app.domain import changing, pausing
+from app.domain.billing import Account
+from app.domain.decision import Decision
+from app.domain.errors import Conflict, Stale
+from app.domain.policy import PauseUnused, Policy, Settlement, When
+from app.domain.subscription import Change, ItemChange, Pause, PausedInvoices
+from app.ids import new_id
+from app.runtime import Runtime
+from app.services import idempotency
+from app.services.caller import Caller
+from app.services.subscriptions import collect, lock_caught_up
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedItem:
+    """An item that becomes another (`id`), a new one (`price_id` alone), or one that goes."""
+
+    id: UUID | None = None
+    price_id: UUID | None = None
+    quantity: int | None = None
+    is_removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSubscription:
+    """What shall be otherwise, when, and how the difference is settled.
+
+    Without `when` and `settlement` the billing settings decide: the merchant's, then the plan's.
+    """
+
+    id: UUID
+    items: Sequence[ChangedItem]
+    when: When | datetime | None = None
+    settlement: Settlement | None = None
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSubscription:
+    """When it begins and ends, what is billed meanwhile, and what of a paid period comes back."""
+
+    id: UUID
+    when: When = When.NOW
+    invoices: PausedInvoices = PausedInvoices.NONE
+    resumes_at: datetime | None = None
+    unused: PauseUnused | None = None
+
+
+async def change(rt: Runtime, caller: Caller, cmd: ChangeSubscription) -> UUID:
+    """Change items, prices or quantities: now, when the period is over, or at a date."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account, now = await lock_caught_up(rt, tx, cmd.id)
+        check_version(account, cmd.expected_version)
+        decision = await decide(tx, account, cmd, now)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
+    await collect(rt, decision, now)
+    return cmd.id
+
+
+async def decide(tx: Tx, account: Account, cmd: ChangeSubscription, now: datetime) -> Decision:
+    """What the change would be: the decision, not recorded."""
+    sub = account.subscription
+    wanted, policy = await _wanted(tx, account, cmd)
+    account = replace(account, policy=policy)
+    when = cmd.when or changing.when(sub, wanted, policy)
+    if isinstance(when, datetime):
+        return changing.schedule(sub, wanted, when, now, new_id)
+    if when is When.PERIOD_END:
+        if sub.period is None:
+            raise Conflict("It has not started yet; change it now.", code="subscription_scheduled")
+        return changing.schedule(sub, wanted, sub.period.end, now, new_id)
+    return changing.change(account, wanted, now, now, new_id)
+
+
+async def _wanted(tx: Tx, account: Account, cmd: ChangeSubscription) -> tuple[Change, Policy]:
+    """The change with its prices, and the policy with what their plans say otherwise."""
+    merchant = account.subscription.merchant_id
+    known = {item.id: item.price.id for item in account.subscription.items}
+    wanted = [item.price_id for item in cmd.items if item.price_id is not None]
+    anew = [
+        item.price_id
+        for item in cmd.items
+        if item.price_id is not None and (item.id is None or known.get(item.id) != item.price_id)
+    ]
+    await billing.check_prices(tx, anew)
+    priced = await prices.load(tx, ((merchant, price) for price in wanted))
+    items = tuple(
+        ItemChange(
+            item_id=item.id,
+            price=None if item.price_id is None else priced[merchant, item.price_id],
+            quantity=item.quantity,
+            is_removed=item.is_removed,
+        )
+        for item in cmd.items
+    )
+    policy = policies.narrowed(account.policy, priced.values(), account.subscription.settings)
+    return Change(items=items, settlement=cmd.settlement), policy
+
+
+def check_version(account: Account, expected: int | None) -> None:
+    """Refuse a change of another version than the caller has seen. Raises Stale."""
+    version = account.subscription.version
+    if expected is not None and expected != version:
+        raise Stale(f"It has changed meanwhile: the present version is {version}.")
+
+
+async def unschedule(
+    rt: Runtime, caller: Caller, subscription_id: UUID, scheduled_id: UUID
+) -> UUID:
+    """Take back a scheduled change that has not happened yet."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account, now = await lock_caught_up(rt, tx, subscription_id)
+        decision = changing.unschedule(account.subscription, scheduled_id, now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+    return subscription_id
+
+
+async def pause(rt: Runtime, caller: Caller, cmd: PauseSubscription) -> UUID:
+    """Pause a subscription now, or when its period is over."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account, now = await lock_caught_up(rt, tx, cmd.id)
+        wanted = Pause(now, cmd.invoices, cmd.resumes_at)
+        if cmd.when is When.PERIOD_END:
+            decision = pausing.schedule(account.subscription, wanted, now, new_id)
+        else:
+            unused = cmd.unused or account.policy.pause_unused
+            decision = pausing.pause(account, wanted, unused, now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
+    await collect(rt, decision, now)
+    return cmd.id
+
+
+async def resume(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
+    """Let a paused subscription go on, and collect what its pause has held back."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account, now = await lock_caught_up(rt, tx, subscription_id)
+        held = await invoices.held(tx, subscription_id)
+        decision = pausing.resume(replace(account, held=held), now, now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+    await collect(rt, decision, now)
+    await rt.bell.ring("finalize")
+    return subscription_id
+
+
+async def set_trial_end(
+    rt: Runtime, caller: Caller, subscription_id: UUID, at: datetime | None
+) -> UUID:
+    """End a trial at another moment; None: now."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account, now = await lock_caught_up(rt, tx, subscription_id)
+        decision = changing.set_trial_end(account.subscription, at or now, now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
+    await rt.bell.ring("renew")
+    return subscription_id
