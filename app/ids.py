@@ -4,6 +4,7 @@ A TypeID is a prefix, `_`, and the 128 bits as 26 digits of Crockford's base 32,
 (https://github.com/jetify-com/typeid, version 0.3.0).
 """
 
+import secrets
 from typing import Final
 from uuid import UUID
 
@@ -15,11 +16,15 @@ TRIPLES: Final = tuple(a + b for a in PAIRS for b in ALPHABET)
 """Three digits for each 15 bits: 2 MB that make showing an identifier three times as quick."""
 VALUES: Final = {digit: value for value, digit in enumerate(ALPHABET)}
 DIGITS: Final = 26
+UNAMBIGUOUS: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""No two of these are mistaken for each other."""
+CODE_CHARS: Final = 10
+TOKEN_BYTES: Final = 32
 
 PREFIXES: Final = frozenset(
     """
     mer key cus pm plan price ftr cpn dis txr sub si inv il pay att re cn clock evt we del req gwa
-    bt le txi txreg
+    bt le dset promo offer link rdm mtr ue txi txreg
     """.split()  # noqa: SIM905  one word each, read at a glance
 )
 
@@ -31,6 +36,16 @@ class InvalidId(ValueError):
 def new_id() -> UUID:
     """A new UUIDv7: the creation instant in milliseconds, then random bits."""
     return uuid7()
+
+
+def new_code() -> str:
+    """A word that cannot be guessed, for people to read out and type in: some 49 random bits."""
+    return "".join(secrets.choice(UNAMBIGUOUS) for _ in range(CODE_CHARS))
+
+
+def new_token() -> str:
+    """A word that cannot be guessed, for programs: 256 random bits."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def show(prefix: str, id: UUID) -> str:

@@ -15,13 +15,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import process
 from app.api import (
     api_keys,
+    catalog,
     coupons,
     customers,
+    discounts,
+    documents,
+    entitlements,
     events,
+    features,
     gateway_accounts,
     invoices,
     ledger,
     merchants,
+    meters,
+    offers,
     openapi,
     operations,
     payment_methods,
@@ -29,6 +36,8 @@ from app.api import (
     plans,
     prices,
     problems,
+    promotion_codes,
+    redemptions,
     refunds,
     subscriptions,
     tax,
@@ -36,6 +45,7 @@ from app.api import (
     tax_rates,
     tax_registrations,
     test_clocks,
+    usage_events,
 )
 from app.api.edge import Edge
 from app.api.endpoint import Endpoint
@@ -47,16 +57,29 @@ from app.settings import Settings
 ROUTERS = (
     subscriptions.router,
     invoices.router,
+    documents.router,
+    documents.settings_router,
     customers.router,
     payments.router,
     payment_methods.router,
     plans.router,
     prices.router,
+    features.router,
+    entitlements.router,
+    catalog.router,
     coupons.router,
+    discounts.router,
+    promotion_codes.router,
+    redemptions.router,
+    offers.redeeming,
+    offers.router,
     tax_rates.router,
     tax_registrations.router,
     tax_ids.router,
     tax.router,
+    meters.router,
+    usage_events.router,
+    usage_events.of_subscriptions,
     refunds.router,
     events.router,
     ledger.router,
@@ -82,17 +105,21 @@ class Dispatch:
         self._router = AsyncExitStackMiddleware(router)
         self._found = AsyncExitStackMiddleware(_handle_found)
         self._singles: dict[str, Endpoint] = {}
+        self._words: set[str] = set()
         self._by_noun: dict[str, list[Endpoint]] = {}
         for route in routes:
             if isinstance(route, Endpoint):
                 self._by_noun.setdefault(route.need.noun, []).append(route)
                 if route.reads_one:
                     self._singles[route.need.noun] = route
+                elif "{" not in route.path:
+                    self._words.add(route.path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             segments = scope["path"].split("/")
-            if len(segments) == SINGLE and scope["method"] == "GET":
+            path = scope["path"]
+            if len(segments) == SINGLE and scope["method"] == "GET" and path not in self._words:
                 single = self._singles.get(segments[2])
                 if single is not None and segments[1] == "v1" and segments[3]:
                     scope["route"] = single

@@ -15,10 +15,9 @@ REQUESTS: Final = Counter(
 )
 SECONDS: Final = Histogram("perennial_http_request_seconds", "Time to answer.", ("method", "route"))
 METHODS: Final = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"})
-HEADERS: Final = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-)
+CACHEABLE: Final = ((b"x-content-type-options", b"nosniff"),)
+HEADERS: Final = ((b"cache-control", b"no-store"), *CACHEABLE)
+"""Nothing is kept on the way, but for what says itself for how long it may be."""
 
 logger = log.get(__name__)
 # Looking labels up costs more than counting: what was looked up once is kept.
@@ -46,9 +45,10 @@ class Edge:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = message["status"]
+                given = message["headers"]
                 message["headers"] = [
-                    *HEADERS,
-                    *message["headers"],
+                    *(CACHEABLE if any(name == b"cache-control" for name, _ in given) else HEADERS),
+                    *given,
                     (b"request-id", request_id.encode()),
                 ]
             await send(message)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from fastapi import Depends
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from app.api.auth import SAFE_METHODS, Access, Need, authenticate, authenticate_
 from app.api.pages import Listing, expansions, listing, place_of
 from app.db.base import Row
 from app.db.views import View
-from app.domain.errors import InvalidRequest, NotFound
+from app.domain.errors import BillingError, InvalidRequest, NotFound
 from app.runtime import Runtime
 from app.services import lookup
 from app.services.api_keys import KeyRing
@@ -30,8 +31,14 @@ from app.services.public import shown
 
 Handler = Callable[[Request], Awaitable[Response]]
 SINGLE_QUERY: Final = frozenset({"expand"})
+SLASHES: Final = 3
+"""In `/v1/noun/{id}`."""
 NO_VERSION: Final = -1
 """An If-Match that no version of ours can match."""
+ANY_ORIGIN: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Request-Id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,8 @@ class Endpoint(APIRoute):
     def reads_one(self) -> bool:
         """Whether it gets a single object of a merchant, and so takes `expand`."""
         reads = set(self.methods or ()) <= SAFE_METHODS and self.path.endswith("}")
-        return reads and self.access_reading is not Access.ADMIN
+        single = self.path.count("/") == SLASHES
+        return reads and single and self.access_reading is not Access.ADMIN
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         respond = super().get_route_handler()
@@ -190,9 +198,28 @@ class Endpoint(APIRoute):
 
 
 class CatalogEndpoint(Endpoint):
-    """A route that publishable keys may read: what a price page in a browser shows."""
+    """A route that publishable keys may read."""
 
     access_reading = Access.PUBLISHABLE
+
+
+class BrowserEndpoint(CatalogEndpoint):
+    """A route that publishable keys may read from a page of any origin."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handle = super().get_route_handler()
+
+        async def handle_for_browsers(request: Request) -> Response:
+            try:
+                response: Response = await handle(request)
+            except BillingError as error:
+                response = await problems.billing_error(request, error)
+            except RequestValidationError as error:
+                response = await problems.validation_error(request, error)
+            response.headers.update(ANY_ORIGIN)  # a page reads no answer without them
+            return response
+
+        return handle_for_browsers
 
 
 class AdminEndpoint(Endpoint):

@@ -16,8 +16,8 @@ VERSION: Final = "v1"
 DESCRIPTION: Final = """Headless subscription billing.
 
 **Keys.** Send `Authorization: Bearer sk_…`, or the key as the user name of basic authentication.
-Publishable keys (`pk_…`) may read plans and prices. A revoked key stops working within five
-seconds.
+Publishable keys (`pk_…`) may read `/v1/catalog`, take up offers by their links, and do nothing
+else. A revoked key stops working within five seconds.
 
 **Money** is an integer in minor units of its currency (ISO 4217), never a decimal number.
 Amounts below a minor unit, and percentages, are decimal text.
@@ -35,14 +35,22 @@ have seen (412 otherwise), or as `If-None-Match` to read only what is new (304 o
 TAGS: Final = {
     "customers": "Who is billed.",
     "payment_methods": "Gateways' tokens, never card numbers.",
+    "catalog": "What a shop's own page shows: for publishable keys, from any origin.",
     "plans": "What is sold.",
     "prices": "What it costs. A price never changes; a new price is a new version.",
+    "features": "What plans entitle to, and what customers are entitled to.",
     "coupons": "Promises of a discount.",
+    "promotion_codes": "Words that customers type in to get a coupon.",
+    "offers": "Coupons, prices and trials for some customers, for a while.",
+    "redemptions": "Who was given what.",
     "tax_rates": "What each jurisdiction takes, of what, from when until when.",
     "tax_registrations": "Where tax is owed. Where there is none, none is charged.",
     "tax": "What would be charged, and why.",
+    "meters": "What is measured.",
+    "usage": "What was used, event by event, and what it comes to.",
     "subscriptions": "What runs, on which prices, until when.",
     "invoices": "What was billed, and whether it is paid.",
+    "documents": "Invoices as PDF, page and e-invoice, and how they look.",
     "payments": "The collection of invoices.",
     "refunds": "Money going back.",
     "events": "Everything that happened.",

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from app.api import common as c
-from app.api.common import At, MinorUnits, Output, Version, open_enum
-from app.api.objects import Customer, Expanded
+from app.api.common import At, Expanded, MinorUnits, Output, Version, open_enum
+from app.api.objects import Customer
 from app.domain.places import COUNTRIES
 
 Documents = Annotated[dict[str, str], Field(examples=[{"team": "blue"}])]

@@ -34,7 +34,10 @@ def create(  # noqa: PLR0913  the options of one command
     ] = False,
     currency: Annotated[str, typer.Option(help="The new merchant's currency (ISO 4217).")] = "USD",
     publishable: Annotated[
-        bool, typer.Option("--publishable", help="A key that may only read plans and prices.")
+        bool,
+        typer.Option(
+            "--publishable", help="A key for pages: the public catalogue, and offers by link."
+        ),
     ] = False,
     scope: Annotated[
         list[str] | None,

@@ -32,20 +32,27 @@ TOKEN_CHARS_MAX: Final = 128
 
 NOUNS: Final = (
     "api_keys",
+    "catalog",
     "coupons",
     "customers",
     "events",
+    "features",
     "gateway_accounts",
     "invoices",
     "ledger",
+    "meters",
+    "offers",
     "payment_methods",
     "payments",
     "plans",
     "prices",
+    "promotion_codes",
+    "redemptions",
     "refunds",
     "subscriptions",
     "tax_rates",
     "test_clocks",
+    "usage_events",
 )
 SCOPES: Final = ("read", "write", *(f"{n}:{verb}" for n in NOUNS for verb in ("read", "write")))
 """`read` and `write` reach every noun; writing includes reading of the same reach."""

@@ -23,15 +23,21 @@ REFERENCES: Final[Mapping[str, str]] = {
     "default_payment_method_id": "pm",
     "discount_id": "dis",
     "event_id": "evt",
+    "feature_id": "ftr",
     "gateway_account_id": "gwa",
     "invoice_id": "inv",
     "latest_invoice_id": "inv",
     "line_id": "il",
+    "meter_id": "mtr",
+    "offer_id": "offer",
+    "offer_link_id": "link",
     "payment_id": "pay",
     "payment_method_id": "pm",
     "plan_id": "plan",
     "price_id": "price",
+    "promotion_code_id": "promo",
     "refund_id": "re",
+    "segment_plan_id": "plan",
     "subscription_id": "sub",
     "subscription_item_id": "si",
     "tax_rate_id": "txr",
@@ -45,7 +51,20 @@ SOURCES: Final[Mapping[str, str]] = {
     "payment": "pay",
     "refund": "re",
 }
-DOCUMENTS: Final = ("address", "balances", "features", "metadata", "tiers")
+DOCUMENTS: Final = (
+    "address",
+    "balances",
+    "billing_settings",
+    "currency_options",
+    "filters",
+    "footer",
+    "logo",
+    "metadata",
+    "minimum_amounts",
+    "payment_instructions",
+    "properties",
+    "tiers",
+)
 UUID_CHARS: Final = 36
 UTC_OFFSET: Final = "+00:00"
 PERCENT_PLACES: Final = 4
@@ -100,6 +119,10 @@ def _reference(prefix: str) -> Callable[[Any], Any]:
     return lambda given: _identifier(prefix, given)
 
 
+def _references(prefix: str) -> Callable[[Any], Any]:
+    return lambda given: [_identifier(prefix, each) for each in given]
+
+
 def _document(value: object) -> object:
     """Stored JSON goes on as the text it is; that of a snapshot is parsed already."""
     return orjson.Fragment(value) if isinstance(value, str) else value
@@ -140,14 +163,23 @@ def _event(public: dict[str, Any]) -> dict[str, Any]:
     public["object_id"] = _identifier(view.prefix, public["object_id"])
     public["data"] = {
         "object": shown(view, snapshot),
-        "previous_attributes": None if previous is None else _changed(previous),
+        "previous_attributes": None if previous is None else _changed(view, previous),
     }
     return public
 
 
-def _changed(previous: Any) -> dict[str, Any]:
+def _changed(view: View, previous: Any) -> dict[str, Any]:
     fields = orjson.loads(previous) if isinstance(previous, str) else previous
-    return _child("", {key: value for key, value in fields.items() if key != "id"})
+    changed = _child("", {key: value for key, value in fields.items() if key != "id"})
+    for key in view.children.keys() & changed.keys():
+        changed[key] = _children(view.children[key], changed[key])
+    return changed
+
+
+def _usage_event(public: dict[str, Any]) -> dict[str, Any]:
+    """Callers know an event by the id they gave it."""
+    public["id"] = public.pop("own_id")
+    return public
 
 
 def _ledger_entry(public: dict[str, Any]) -> dict[str, Any]:
@@ -169,12 +201,18 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "deleted_at",
             "detached_at",
             "due_at",
+            "end_at",
             "ended_at",
+            "expires_at",
             "finalized_at",
             "frozen_at",
             "next_action_at",
             "paid_at",
             "parked_at",
+            "redeem_by",
+            "released_at",
+            "revoked_at",
+            "valid_from",
             "period_end",
             "period_start",
             "settled_at",
@@ -185,12 +223,17 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
         ),
         _instant,
     ),
+    "addon_for": lambda plans: [_identifier("plan", plan) for plan in plans],
+    "customer_ids": _references("cus"),
     "percent_off": _percent,
     "percentage": _percent,
+    "plan_ids": _references("plan"),
+    "price_ids": _references("price"),
     "tax_rate_ids": lambda rates: [_identifier("txr", rate) for rate in rates],
 }
 COMPLETE: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "api_key": lambda key: key | {"secret": None},
     "event": _event,
     "ledger_entry": _ledger_entry,
+    "usage_event": _usage_event,
 }

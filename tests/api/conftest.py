@@ -130,13 +130,16 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
         simulator.url,
     )
     clock = await api.new("test_clocks", frozen_at="2031-01-01T00:00:00Z")
-    plan = await api.new("plans", code="pro", name="Pro")
+    feature = await api.new("features", key="seats", name="Seats", type="limit")
+    plan = await api.new("plans", code="pro", name="Pro", features=[{"key": "seats", "value": 5}])
     monthly = {"plan_id": plan["id"], "currency": "EUR", "interval": "month"}
     price = await api.new("prices", **monthly, unit_amount=1000)
     coupon = await api.new("coupons", code="HI", name="Hi", percent_off="10")
     tax_rate = await api.new("tax_rates", display_name="VAT", percentage="19", country="DE")
     registration = await api.new("tax_registrations", country="DE", home=True)
-    customer = await api.new("customers", name="Ada")
+    seller = {"address": {"country": "DE"}, "tax_id": "DE123456788"}
+    await api.patch("/v1/document_settings", seller)
+    customer = await api.new("customers", name="Ada", address={"country": "DE"})
     tax_id = await api.new(
         f"customers/{customer['id']}/tax_ids", type="eu_vat", value="DE136695976"
     )
@@ -146,8 +149,16 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
         gateway_reference="pm_sim_ok",
         make_default=True,
     )
+    code = await api.new("promotion_codes", coupon_id=coupon["id"], code="SHOP10")
+    later = {"promotion_code": "SHOP10", "start_at": "2100-01-01T00:00:00Z"}
+    discount = await api.new(f"customers/{customer['id']}/discounts", **later)
+    redemption = (await api.get("/v1/redemptions")).json()["data"][0]
+    offer = await api.new("offers", name="Come back", coupon_id=coupon["id"], trial_days=14)
+    link = await api.new(f"offers/{offer['id']}/links", max_redemptions=None)
     moves = f"customers/{customer['id']}/balance_transactions"
     await api.new(moves, amount=100, currency="EUR")
+    meter = await api.new("meters", name="Calls", event_name="call", aggregation="count")
+    await api.new("usage_events", id="call-1", event_name="call", customer_id=customer["id"])
     subscription = await api.new(
         "subscriptions",
         customer_id=customer["id"],
@@ -166,13 +177,21 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "api_key": key["id"],
             "coupon": coupon["id"],
             "customer": customer["id"],
+            "discount": discount["id"],
             "event": event["id"],
+            "feature": feature["id"],
             "gateway_account": account["id"],
             "invoice": subscription["latest_invoice_id"],
+            "meter": meter["id"],
+            "offer": offer["id"],
+            "offer_link": link["id"],
+            "offer_token": link["token"],
             "payment": payment["id"],
             "payment_method": card["id"],
             "plan": plan["id"],
             "price": price["id"],
+            "promotion_code": code["id"],
+            "redemption": redemption["id"],
             "refund": refund["id"],
             "subscription": subscription["id"],
             "tax_id": tax_id["id"],

@@ -28,9 +28,36 @@ GOOD = {
         {"model": "package", "package_size": 1000, "unit_amount": 99},
         {"package_size": 1000},
     ),
-    "arrears": (
-        {"unit_amount": 1, "timing": "arrears", "usage_type": "metered"},
-        {"timing": "arrears", "usage_type": "metered"},
+    "arrears": ({"unit_amount": 1, "timing": "arrears"}, {"timing": "arrears", "meter_id": None}),
+    "stairstep": (
+        {"model": "stairstep", "tiers": [{"up_to": 9, "flat_amount": 5}, {"flat_amount": 8}]},
+        {
+            "unit_amount_decimal": None,
+            "tiers": [
+                {"up_to": 9, "unit_amount_decimal": "0", "flat_amount": 5},
+                {"up_to": None, "unit_amount_decimal": "0", "flat_amount": 8},
+            ],
+        },
+    ),
+    "one time": (
+        {"type": "one_time", "interval": None, "unit_amount": 9900},
+        {"type": "one_time", "interval": None, "interval_count": None},
+    ),
+    "limits": ({"unit_amount": 1, "min_quantity": 5, "max_quantity": 9}, {"max_quantity": 9}),
+    "countries": ({"unit_amount": 1, "countries": ["DE", "AT"]}, {"countries": ["AT", "DE"]}),
+    "a paid trial": (
+        {
+            "unit_amount": 1,
+            "trial_days": 7,
+            "trial_amount": 100,
+            "trial_requires_payment_method": True,
+            "trial_end_without_payment_method": "pause",
+        },
+        {
+            "trial_amount": 100,
+            "trial_requires_payment_method": True,
+            "trial_end_without_payment_method": "pause",
+        },
     ),
     "fee and trial": (
         {"unit_amount": 1, "setup_fee": 4900, "trial_days": 14},
@@ -52,6 +79,20 @@ BAD = {
     "a package without a size": ({"model": "package", "unit_amount": 1}, "package_size"),
     "a size without a package": ({"unit_amount": 1, "package_size": 5}, "package_size"),
     "usage in advance": ({"unit_amount": 1, "usage_type": "metered"}, "timing"),
+    "usage of nothing": (
+        {"unit_amount": 1, "usage_type": "metered", "timing": "arrears"},
+        "meter_id",
+    ),
+    "stairs with unit prices": ({"model": "stairstep", "tiers": TIERS}, "tiers[0].unit_amount"),
+    "a percentage of seats": ({"model": "percentage", "percentage": "1"}, "usage_type"),
+    "a percentage of nothing": ({"model": "percentage"}, "percentage"),
+    "a percentage beside units": ({"unit_amount": 1, "percentage": "5"}, "percentage"),
+    "no interval": ({"unit_amount": 1, "interval": None}, "interval"),
+    "once every month": ({"unit_amount": 1, "type": "one_time"}, "interval"),
+    "limits that cross": ({"unit_amount": 1, "min_quantity": 5, "max_quantity": 4}, "max_quantity"),
+    "no such country": ({"unit_amount": 1, "countries": ["QQ"]}, "countries"),
+    "no country at all": ({"unit_amount": 1, "countries": ["de"]}, "countries[0]"),
+    "a paid trial of no days": ({"unit_amount": 1, "trial_amount": 5}, "trial_amount"),
     "no such currency": ({"unit_amount": 1, "currency": "XXX"}, "currency"),
     "no such interval": ({"unit_amount": 1, "interval": "decade"}, "interval"),
     "interval too long": ({"unit_amount": 1, "interval_count": 366}, "interval_count"),
@@ -61,13 +102,13 @@ BAD = {
 
 @pytest.fixture
 async def plan(api) -> dict:
-    return await api.new("plans", code="pro", name="Pro", features={"seats": 5, "sso": True})
+    return await api.new("plans", code="pro", name="Pro")
 
 
 @pytest.mark.parametrize("case", GOOD)
 async def test_a_price_comes_back_to_the_digit(api, plan, case: str) -> None:
     sent, expected = GOOD[case]
-    made = await api.new("prices", plan_id=plan["id"], **MONTHLY, **sent)
+    made = await api.new("prices", plan_id=plan["id"], **MONTHLY | sent)
     assert {name: made[name] for name in expected} == expected
     assert (await api.get(f"/v1/prices/{made['id']}")).json() == made
 
@@ -108,11 +149,13 @@ async def test_a_new_price_is_the_next_version_and_can_take_the_lookup_key(api, 
 
 async def test_a_plan_is_changed_as_a_whole_but_for_its_metadata(api, plan) -> None:
     path = f"/v1/plans/{plan['id']}"
-    changed = (await api.patch(path, {"features": {"seats": 9}, "rank": 3})).json()
-    assert (changed["features"], changed["rank"], changed["name"]) == ({"seats": 9}, 3, "Pro")
+    settings = {"upgrade": "period_end"}
+    changed = (await api.patch(path, {"billing_settings": settings, "rank": 3})).json()
+    assert (changed["billing_settings"], changed["rank"], changed["name"]) == (settings, 3, "Pro")
     assert changed["version"] == 2
     kept = (await api.patch(path, {"metadata": {"a": "1"}})).json()
-    assert kept["features"] == {"seats": 9}
+    assert kept["billing_settings"] == settings
+    assert (await api.patch(path, {"billing_settings": {}})).json()["billing_settings"] == {}
     taken = await api.post("/v1/plans", {"code": "pro", "name": "Other"}, status=409)
     assert taken.json()["param"] == "code"
     null = await api.patch(path, {"name": None}, status=422)

@@ -99,13 +99,12 @@ async def test_a_key_cannot_make_a_stronger_one(api) -> None:
     assert same.status_code == 201
 
 
-async def test_a_publishable_key_reads_the_price_page_and_no_more(api) -> None:
+async def test_a_publishable_key_reads_the_public_catalogue_and_no_more(api) -> None:
     made = (await api.post("/v1/api_keys", {"kind": "publishable"})).json()
     assert made["secret"].startswith("pk_test_")
     headers = {"Authorization": f"Bearer {made['secret']}"}
-    for path in ("/v1/plans", "/v1/prices"):
-        assert (await api.client.get(path, headers=headers)).status_code == 200
-    for method, path in (("GET", "/v1/customers"), ("POST", "/v1/plans"), ("GET", "/v1/events")):
+    assert (await api.client.get("/v1/catalog", headers=headers)).status_code == 200
+    for method, path in (("GET", "/v1/customers"), ("POST", "/v1/plans"), ("GET", "/v1/prices")):
         refused = await api.client.request(method, path, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (403, "secret_key_required")
 

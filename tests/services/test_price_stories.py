@@ -7,7 +7,7 @@ import pytest
 from app.domain.discount import Duration
 from app.domain.errors import InvalidRequest
 from app.domain.pricing import PriceModel
-from app.services.catalog import TierAsked
+from app.services.prices import TierAsked
 from tests.world import PAID, RENEWED, STARTED, World
 
 TIERS = (TierAsked(10, "500", 0), TierAsked(20, "400", 100), TierAsked(None, "300", 200))
