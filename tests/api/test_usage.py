@@ -270,9 +270,9 @@ async def test_another_merchant_s_usage_is_out_of_reach(api, other, meter, custo
     assert (await api.get(f"/v1/meters/{meter['id']}/usage")).json()["quantity"] == 5
 
 
-async def test_a_key_needs_the_scope(api, meter) -> None:
-    key = await api.new("api_keys", scopes=["usage_events:write"])
+async def test_a_key_needs_the_scope(api, meter, customer) -> None:
+    key = await api.new("api_keys", scopes=["usage_events:read"])
     headers = {"Authorization": f"Bearer {key['secret']}"}
-    await api.get("/v1/usage_events", 403, headers=headers)
+    await api.get("/v1/usage_events", headers=headers)
+    await api.post("/v1/usage_events", event("e1", customer), 403, headers=headers)
     await api.get("/v1/meters", 403, headers=headers)
-    await api.post("/v1/usage_events", {"id": "x", "reverses": "y"}, 422, headers=headers)
