@@ -18,6 +18,7 @@ from app.db.views import DOCUMENT_SETTINGS
 from app.documents.logo import BYTES_MAX
 from app.documents.model import Document, Logo
 from app.documents.words import LANGUAGES
+from app.domain.errors import InvalidRequest
 from app.services import document_settings, documents
 from app.services.document_settings import UpdateDocumentSettings
 
@@ -277,6 +278,8 @@ async def update_document_settings(ask: Asked, body: DocumentSettingsUpdate) -> 
     before keep what was set then.
     """
     changes = body.model_dump(exclude_unset=True)
+    if not changes:
+        raise InvalidRequest("Say what to change: every change is kept as a version.")
     if "address" in changes:
         changes["address"] = body.address.model_dump()
     logo = None

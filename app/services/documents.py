@@ -37,7 +37,6 @@ from app.documents.model import (
     Tax,
     TaxCategory,
 )
-from app.domain import money
 from app.domain.errors import NotFound
 from app.domain.invoice import Collection, Status
 from app.runtime import Runtime
@@ -69,10 +68,9 @@ async def for_invoice(
 ) -> Document:
     """The document of an invoice. Raises NotFound."""
     async with rt.db.read(caller.merchant_id) as reader:
-        found = await rows.invoice(reader, caller.merchant_id, invoice_id)
-        if found is None:
+        row = await rows.invoice(reader, caller.merchant_id, invoice_id)
+        if row is None:
             raise lookup.missing(views.INVOICE)
-        row = dict(found)
         issued_at = row["finalized_at"] or row["created_at"]
         frame = await _frame(reader, caller, row, issued_at, language)
         lines = await rows.invoice_lines(reader, caller.merchant_id, invoice_id)
@@ -82,9 +80,9 @@ async def for_invoice(
     return replace(
         frame,
         kind=Kind.DRAFT if is_draft else Kind.INVOICE,
-        lines=tuple(_line(dict(line), taxes[line["id"]]) for line in lines),
+        lines=tuple(_line(line, taxes[line["id"]].values()) for line in lines),
         credit_applied=row["balance_applied"],
-        amount_credited=row.get("amount_credited") or 0,
+        amount_credited=row["amount_credited"],
         amount_paid=row["amount_paid"],
         due_at=row["due_at"],
         paid_at=row["paid_at"],
@@ -98,10 +96,9 @@ async def for_credit_note(
 ) -> Document:
     """The document of a credit note. Raises NotFound."""
     async with rt.db.read(caller.merchant_id) as reader:
-        found = await rows.credit_note(reader, caller.merchant_id, credit_note_id)
-        if found is None:
+        row = await rows.credit_note(reader, caller.merchant_id, credit_note_id)
+        if row is None:
             raise NotFound("There is no such credit note.")
-        row = dict(found)
         frame = await _frame(reader, caller, row, row["created_at"], language)
         lines = await rows.credit_note_lines(reader, caller.merchant_id, credit_note_id)
         credited = [line["invoice_line_id"] for line in lines if line["invoice_line_id"]]
@@ -109,7 +106,7 @@ async def for_credit_note(
     return replace(
         frame,
         kind=Kind.CREDIT_NOTE,
-        lines=tuple(_credited(dict(line), taxes[line["invoice_line_id"]]) for line in lines),
+        lines=tuple(_credited(line, taxes[line["invoice_line_id"]]) for line in lines),
         corrects=Corrected(row["invoice_number"], row["invoice_issued_at"]),
         reason=row["reason"],
     )
@@ -151,7 +148,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 async def _frame(
-    source: Source, caller: Caller, row: Mapping[str, Any], issued_at: datetime, wish: str | None
+    source: Source, caller: Caller, row: Row, issued_at: datetime, wish: str | None
 ) -> Document:
     """All but the lines and how it is paid: who, in which language, and what it comes to."""
     settings = await _settings(source, caller, issued_at)
@@ -191,7 +188,7 @@ def _says_something(value: Any) -> bool:
     return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
-def _seller(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Party:
+def _seller(settings: Mapping[str, Any], row: Row) -> Party:
     return Party(
         name=settings["legal_name"] or row["merchant_name"],
         address=_address(settings["address"]),
@@ -203,7 +200,7 @@ def _seller(settings: Mapping[str, Any], row: Mapping[str, Any]) -> Party:
     )
 
 
-def _customer(row: Mapping[str, Any]) -> Party:
+def _customer(row: Row) -> Party:
     """Who bought, as it was when the document was issued; who is forgotten stays forgotten."""
     known: dict[str, Any] = {
         "name": row["customer_name"],
@@ -253,10 +250,11 @@ def _bank(settings: Mapping[str, Any]) -> BankAccount | None:
 
 async def _taxes(
     source: Source, caller: Caller, line_ids: Sequence[UUID]
-) -> defaultdict[UUID | None, tuple[Tax, ...]]:
-    found: defaultdict[UUID | None, tuple[Tax, ...]] = defaultdict(tuple)
+) -> defaultdict[UUID | None, dict[UUID, Tax]]:
+    """The taxes of invoice lines, each by its rate."""
+    found: defaultdict[UUID | None, dict[UUID, Tax]] = defaultdict(dict)
     for row in await rows.line_taxes(source, caller.merchant_id, line_ids):
-        found[row["line_id"]] += (_tax(row),)
+        found[row["line_id"]][row["tax_rate_id"]] = _tax(row)
     return found
 
 
@@ -264,12 +262,12 @@ def _tax(row: Row) -> Tax:
     rate = row["rate_ppm"]
     category = TaxCategory.STANDARD
     if not rate:
-        category = CATEGORIES.get(dict(row).get("reason"), TaxCategory.ZERO)
+        category = CATEGORIES.get(row["reason"], TaxCategory.ZERO)
     taxable, amount = row["taxable_amount"], row["amount"]
     return Tax(row["display_name"], rate, category, taxable, amount, row["inclusive"])
 
 
-def _line(row: Mapping[str, Any], taxes: tuple[Tax, ...]) -> Line:
+def _line(row: Row, taxes: Iterable[Tax]) -> Line:
     period = None
     if row["period_start"] is not None and row["period_start"] < row["period_end"]:
         period = Period(row["period_start"], row["period_end"])
@@ -279,26 +277,17 @@ def _line(row: Mapping[str, Any], taxes: tuple[Tax, ...]) -> Line:
         quantity=row["quantity"],
         kind=row["kind"] or "credit",
         period=period,
-        unit=row.get("unit"),
         discount_amount=row["discount_amount"],
-        taxes=taxes,
+        taxes=tuple(taxes),
     )
 
 
-def _credited(row: Mapping[str, Any], charged: tuple[Tax, ...]) -> Line:
-    """A credit note's line; its tax is that of the line it credits, in the same proportions."""
-    line = _line(row, ())
-    parts = _spread(row["tax_amount"], [tax.amount for tax in charged])
-    inside = sum(part for tax, part in zip(charged, parts, strict=True) if tax.inclusive)
-    taxable = line.amount - line.discount_amount - inside
-    pairs: Iterable[tuple[Tax, int]] = zip(charged, parts, strict=True)
-    return replace(
-        line,
-        taxes=tuple(replace(tax, taxable=taxable, amount=part) for tax, part in pairs),
-    )
-
-
-def _spread(total: int, weights: Sequence[int]) -> list[int]:
-    return (
-        money.spread(total, [abs(each) for each in weights]) if any(weights) else [0] * len(weights)
+def _credited(row: Row, charged: Mapping[UUID, Tax]) -> Line:
+    """A credit note's line; its taxes are those of the line that it credits, as far as it does."""
+    return _line(
+        row,
+        [
+            replace(charged[UUID(rate_id)], taxable=taxable, amount=amount)
+            for rate_id, taxable, amount, *_ in orjson.loads(row["taxes"])
+        ],
     )
