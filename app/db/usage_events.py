@@ -7,9 +7,8 @@ from uuid import UUID
 
 import orjson
 
-from app.db import meters
+from app.db import meters, policies
 from app.db.base import Row, Tx, dumps
-from app.domain import policy
 from app.domain.metering import Customer, Kept, Known, Reported, Target, UsageEvent
 
 
@@ -26,9 +25,10 @@ async def known(tx: Tx, merchant_id: UUID, events: Collection[Reported], now: da
     names = {e.event_name for e in events if e.event_name is not None}
     targets = {e.subscription_id for e in events if e.subscription_id is not None}
     reversed_ids = {e.reverses for e in events if e.reverses is not None}
+    billing = await policies.of_merchant(tx, merchant_id)
     found = await on_record(tx, merchant_id, reversed_ids, now)
     return Known(
-        window=await _window(tx, merchant_id),
+        window=timedelta(days=billing.late_usage_days),
         meters=await meters.by_event_name(tx, merchant_id, list(names)) if names else {},
         customers=await _customers(tx, merchant_id, events, now),
         subscriptions=await _subscriptions(tx, merchant_id, targets),
@@ -116,13 +116,6 @@ def _kept(row: Row) -> Kept:
         customer_now=row["customer_now"],
         reversed_by=row["reversed_by"],
     )
-
-
-async def _window(tx: Tx, merchant_id: UUID) -> timedelta:
-    days: int | None = await tx.fetchval(
-        "SELECT (settings ->> 'late_usage_days')::int FROM merchants WHERE id = $1", merchant_id
-    )
-    return timedelta(days=policy.DEFAULT.late_usage_days if days is None else days)
 
 
 async def _customers(

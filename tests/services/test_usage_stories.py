@@ -150,7 +150,8 @@ async def test_the_window_for_late_usage_is_the_merchant_s(
     await meter(world)
     old = said(customer, 1, START - 40 * DAY)
     assert reasons(await tell(world, old)) == ["timestamp_too_old"]
-    await administrator.execute("""UPDATE merchants SET settings = '{"late_usage_days": 60}'""")
+    longer = """UPDATE merchants SET billing_settings = '{"late_usage_days": 60}'"""
+    await administrator.execute(longer)
     await taken(world, old)
 
 
