@@ -19,6 +19,15 @@ from app.services.customers import AdjustBalance, CreateCustomer, UpdateCustomer
 router = APIRouter(prefix="/v1/customers", tags=["customers"], route_class=Endpoint)
 
 Line = Annotated[str, Field(max_length=200)]
+Language = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        max_length=35,
+        description="BCP 47. Documents speak it, or else the merchant's default language.",
+        examples=["nl", "de-AT"],
+    ),
+]
 TaxNote = Annotated[
     str,
     Field(
@@ -47,6 +56,7 @@ class CustomerCreate(Input):
     name: c.Name | None = None
     address: AddressInput = AddressInput()
     time_zone: Annotated[c.TimeZone, Field(description="Where its billing days begin.")] = "UTC"
+    language: Language | None = None
     test_clock_id: c.TestClockRef | None = None
     tax_exempt: TaxExempt = TaxExempt.NONE
     tax_exemption_note: TaxNote | None = None
@@ -63,6 +73,7 @@ class CustomerCreate(Input):
             self.metadata,
             self.tax_exempt,
             self.tax_exemption_note,
+            self.language,
         )
 
 
@@ -74,6 +85,7 @@ class CustomerUpdate(Change):
         AddressInput()
     )
     time_zone: c.TimeZone = "UTC"
+    language: Language | None = None
     tax_exempt: TaxExempt = TaxExempt.NONE
     tax_exemption_note: TaxNote | None = None
     default_payment_method_id: c.PaymentMethodRef | None = None

@@ -40,6 +40,7 @@ class CreateCustomer:
     metadata: Mapping[str, str] = field(default_factory=dict)
     tax_exempt: TaxExempt = TaxExempt.NONE
     tax_exemption_note: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateCustomer) -> Row:
         metadata=cmd.metadata,
         tax_exempt=cmd.tax_exempt,
         tax_exemption_note=cmd.tax_exemption_note,
+        language=cmd.language,
     )
     async with rt.db.begin(caller.merchant_id) as tx:
         await rows.insert(tx, caller.merchant_id, new, now)
