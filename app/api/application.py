@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import process
 from app.api import (
     api_keys,
+    billing_settings,
     catalog,
     coupons,
     customers,
@@ -49,6 +50,7 @@ from app.api import (
 )
 from app.api.edge import Edge
 from app.api.endpoint import Endpoint
+from app.api.problems import METHOD_NOT_ALLOWED
 from app.domain.errors import BillingError
 from app.runtime import Runtime, open_runtime
 from app.services.api_keys import KeyRing
@@ -67,6 +69,7 @@ ROUTERS = (
     features.router,
     entitlements.router,
     catalog.router,
+    billing_settings.router,
     coupons.router,
     discounts.router,
     promotion_codes.router,
@@ -105,7 +108,7 @@ class Dispatch:
         self._router = AsyncExitStackMiddleware(router)
         self._found = AsyncExitStackMiddleware(_handle_found)
         self._singles: dict[str, Endpoint] = {}
-        self._words: set[str] = set()
+        self._words: set[str] = set()  # addresses that no identifier may be read into
         self._by_noun: dict[str, list[Endpoint]] = {}
         for route in routes:
             if isinstance(route, Endpoint):
@@ -128,6 +131,8 @@ class Dispatch:
             for route in self._by_noun.get(segments[2] if len(segments) > NOUN else "", ()):
                 match, found = route.matches(scope)
                 if match is Match.FULL:
+                    if path in self._words and route.path != path:
+                        raise HTTPException(METHOD_NOT_ALLOWED)
                     scope.update(found)
                     await self._found(scope, receive, send)
                     return

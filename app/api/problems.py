@@ -249,12 +249,10 @@ async def http_error(request: Request, error: HTTPException) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """Every method some route takes at this address; the framework knows only the first's."""
-    return {
-        method
-        for route in request.app.routes
-        if isinstance(route, Route) and route.path_regex.match(request.url.path)
-        for method in route.methods or ()
-    }
+    path = request.url.path
+    routes = [r for r in request.app.routes if isinstance(r, Route) and r.path_regex.match(path)]
+    literal = [route for route in routes if route.path == path]
+    return {method for route in literal or routes for method in route.methods or ()}
 
 
 async def unexpected(request: Request, error: Exception) -> Response:

@@ -126,11 +126,19 @@ async def check_there(tx: Tx, table: str, ids: Sequence[UUID], param: str) -> No
     """Check that the merchant has what a rule names. Raises InvalidRequest."""
     absent = await rows.missing(tx, table, ids)
     if absent is not None:
-        raise InvalidRequest(
-            f"There is no such {table.removesuffix('s')}.",
-            code="reference_not_found",
-            param=f"{param}[{list(ids).index(absent)}]",
-        )
+        raise _absent(table, f"{param}[{list(ids).index(absent)}]")
+
+
+async def check_one(tx: Tx, table: str, id: UUID | None, param: str) -> None:
+    """Check that the merchant has what is named, if anything is. Raises InvalidRequest."""
+    if id is not None and await rows.missing(tx, table, [id]) is not None:
+        raise _absent(table, param)
+
+
+def _absent(table: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"There is no such {table.removesuffix('s')}.", code="reference_not_found", param=param
+    )
 
 
 async def update(rt: Runtime, caller: Caller, cmd: UpdateCoupon) -> Row:

@@ -19,7 +19,7 @@ from app.ids import new_id, new_token, show
 from app.runtime import Runtime
 from app.services import answers, lookup
 from app.services.caller import Caller
-from app.services.coupons import changed, check_there, known_to_all
+from app.services.coupons import changed, check_one, check_there, known_to_all
 from app.services.customers import check_version
 
 LINK_LIFE: Final = timedelta(days=30)
@@ -91,11 +91,17 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateOffer) -> Row:
         listed=cmd.listed,
         countries=tuple(cmd.countries),
     )
-    problems = [*offer.problems(new.target, new.gift), *redemption.problems(new.terms, now)]
+    problems = [
+        *offer.problems(new.target, new.gift),
+        *redemption.problems(new.terms, now, ends="end_at"),
+    ]
     if problems:
         raise InvalidRequest.of(problems)
     async with rt.db.begin(caller.merchant_id) as tx:
         await check_there(tx, "customers", cmd.customer_ids, "customer_ids")
+        await check_one(tx, "coupons", cmd.coupon_id, "coupon_id")
+        await check_one(tx, "prices", cmd.price_id, "price_id")
+        await check_one(tx, "plans", cmd.segment_plan_id, "segment_plan_id")
         await rows.insert(tx, caller.merchant_id, new, cmd.metadata, now)
         row = await answers.present(tx, caller, views.OFFER, new.id)
         await events.append(tx, caller.merchant_id, Type.OFFER_CREATED, views.OFFER, row, now)
@@ -134,8 +140,7 @@ async def create_link(rt: Runtime, caller: Caller, cmd: CreateLink) -> tuple[Row
         found = await rows.load(tx, cmd.offer_id)
         if found is None:
             raise lookup.missing(views.OFFER)
-        if cmd.customer_id is not None:
-            await check_there(tx, "customers", [cmd.customer_id], "customer_id")
+        await check_one(tx, "customers", cmd.customer_id, "customer_id")
         until = cmd.expires_at or min(now + LINK_LIFE, found.terms.redeem_by or now + LINK_LIFE)
         terms = Terms(noun="offer_link", redeem_by=until, max_redemptions=cmd.max_redemptions)
         link = Link(new_id(), cmd.offer_id, offer_token.digest(token), terms)

@@ -22,7 +22,7 @@ from app.ids import new_code, new_id, show
 from app.runtime import Runtime
 from app.services import answers, lookup
 from app.services.caller import Caller
-from app.services.coupons import changed, check_there, known_to_all
+from app.services.coupons import changed, check_one, known_to_all
 from app.services.customers import check_version
 
 
@@ -69,7 +69,7 @@ async def create(rt: Runtime, caller: Caller, cmd: CreatePromotionCode) -> Row:
         customer_ids=None if cmd.customer_id is None else frozenset({cmd.customer_id}),
         minimum_amounts=cmd.minimum_amounts,
     )
-    if problems := [*redemption.problems(terms, now)]:
+    if problems := [*redemption.problems(terms, now, ends="expires_at")]:
         raise InvalidRequest.of(problems)
     new = PromotionCode(new_id(), cmd.code or new_code(), cmd.coupon_id, terms)
     async with rt.db.begin(caller.merchant_id) as tx:
@@ -78,8 +78,7 @@ async def create(rt: Runtime, caller: Caller, cmd: CreatePromotionCode) -> Row:
             raise InvalidRequest(
                 "There is no such active coupon.", code="reference_not_found", param="coupon_id"
             )
-        if cmd.customer_id is not None:
-            await check_there(tx, "customers", [cmd.customer_id], "customer_id")
+        await check_one(tx, "customers", cmd.customer_id, "customer_id")
         await rows.insert(tx, caller.merchant_id, new, cmd.metadata, now)
         row = await answers.present(tx, caller, views.PROMOTION_CODE, new.id)
         await events.append(

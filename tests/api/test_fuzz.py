@@ -61,6 +61,7 @@ def configuration(shop) -> str:
     """Schemathesis's settings: real identifiers in addresses, and the key that opens each one."""
     lines = ["[parameters]"]
     lines += [f'"path.{noun}_id" = "{given}"' for noun, given in shop.ids.items()]
+    lines += [f'"path.offer_token" = "{shop["offer_token"]}"']
     lines += [
         "[[operations]]",
         'include-tag = "merchants"',
