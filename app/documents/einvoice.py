@@ -11,8 +11,6 @@ from decimal import Decimal
 from threading import Lock
 from typing import Any, Final
 
-from facturx import generate_xml
-
 from app.documents import figures, text, words
 from app.documents.model import Document, Kind, Line, Party, Tax, TaxCategory
 from app.documents.sheet import REASONS
@@ -65,6 +63,9 @@ def _written(document: Document, flavor: str) -> bytes:
     missing = tuple(problems(document))
     if missing:
         raise InvalidRequest.of(missing, code=CODE)
+    # Late: it brings half a second of libraries that a process without e-invoices can do without.
+    from facturx import generate_xml
+
     fields = _fields(document)
     with _library:
         xml: bytes = generate_xml(fields, flavor, "en16931", check_xsd=False, check_schematron="")
