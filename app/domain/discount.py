@@ -287,8 +287,9 @@ def apply(  # noqa: PLR0913  what is taken from what, by whose rules
     if len(discounts) == 1 and eligible is None and lines is None:
         return [_take(discounts[0], left, left, currency, rounding)]
     rows: list[list[int]] = [[] for _ in discounts]
-    order = sorted(range(len(discounts)), key=lambda i: _place(discounts[i], stacking))
-    for kind, group in groupby(order, key=lambda i: discounts[i].coupon.kind):
+    kinds = [discount.coupon.kind for discount in discounts]
+    order = _order(discounts, kinds, stacking)
+    for kind, group in groupby(order, key=kinds.__getitem__):
         run = list(group)
         masks = [None if eligible is None else eligible[i] for i in run]
         if kind is Kind.PERCENT and len(run) > 1:
@@ -304,11 +305,15 @@ def apply(  # noqa: PLR0913  what is taken from what, by whose rules
     return rows
 
 
-def _place(discount: Discount, stacking: Stacking) -> tuple[int, int]:
-    """A key to sort by; discounts with the same stay in the order given."""
+def _order(
+    discounts: Sequence[Discount], kinds: Sequence[Kind], stacking: Stacking
+) -> Sequence[int]:
+    """The places of the discounts as they are taken; equals stay in the order given."""
+    reach = [discount.reach for discount in discounts]
+    order = sorted(range(len(discounts)), key=reach.__getitem__)
     if stacking is Stacking.PERCENT_FIRST:
-        return discount.coupon.kind, discount.reach
-    return 0, discount.reach
+        order.sort(key=kinds.__getitem__)
+    return order
 
 
 def _only(left: Sequence[int], mask: Sequence[bool]) -> list[int]:
