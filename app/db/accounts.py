@@ -13,6 +13,7 @@ from app.db import (
     scheduled,
     taxes,
     usage,
+    usage_charges,
 )
 from app.db import subscription_parts as parts
 from app.db.base import Row, Tx
@@ -83,7 +84,7 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
         if s.status is Status.INCOMPLETE and s.latest_invoice_id is not None
     ]
     bills = await payments.load_first_bills(tx, unpaid) if unpaid else {}
-    return [
+    accounts = [
         Account(
             sub,
             held[sub.merchant_id, sub.customer_id, sub.currency],
@@ -100,6 +101,7 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
         )
         for key, sub in zip(keys, subs, strict=True)
     ]
+    return await usage_charges.with_late(tx, accounts, now)
 
 
 NO_USAGE: Mapping[UUID, Metered] = {}

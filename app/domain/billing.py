@@ -240,8 +240,39 @@ def with_pending(account: Account, lines: Lines) -> Lines:
         if isinstance(item.line, Credit):
             given.append(item.line)
         else:
-            charges.append(item.line)
+            charges.append(_taxed(account, item.line))
     return Lines([*charges, *lines.charges], [*given, *lines.credits])
+
+
+def _taxed(account: Account, waited: Charge) -> Charge:
+    """A charge that waited, with the taxes of the day it is billed."""
+    if account.taxation is None:
+        return replace(waited, rates=account.subscription.rates)
+    for item in account.subscription.items:
+        if item.price.id == waited.price_id:
+            return replace(waited, rates=rates(account, item.price, waited.period.start))
+    return replace(waited, rates=account.taxation.rates(None, waited.period.start))
+
+
+def late(
+    account: Account, item: Item, period: Period, used: Metered, billed: tuple[int, int]
+) -> Charge:
+    """Usage of a period that was billed with (quantity, amount) and is known better now."""
+    exact = pricing.amount_scaled(item.price, used.quantity, used.events)
+    return Charge(
+        LineKind.USAGE,
+        f"{item.price.description}: late usage",
+        used.quantity - billed[0],
+        period,
+        divide(exact, SCALE, account.policy.rounding) - billed[1],
+        item.id,
+        item.price.id,
+        item.price.plan_id,
+        FULL,
+        rates(account, item.price, period.start),
+        None,
+        item.price.plan_kind is PlanKind.ADDON,
+    )
 
 
 def decide(

@@ -9,12 +9,13 @@ import pytest
 
 from app.domain.calendar import Unit
 from app.domain.errors import Conflict, InvalidRequest
-from app.domain.policy import CancelCredit, Settlement, When
+from app.domain.policy import CancelCredit, PauseUnused, Settlement, When
 from app.domain.pricing import Timing
 from app.services.changes import ChangedItem
 from tests.world import DECLINED, RENEWED, STARTED, World
 
 CHANGED = ("subscription.updated", "invoice.finalized", "payment.succeeded", "invoice.paid")
+ACTIVATED = ("subscription.activated", "invoice.finalized", "payment.succeeded", "invoice.paid")
 
 
 def at(*parts: int) -> datetime:
@@ -216,7 +217,9 @@ async def test_an_item_is_added_and_taken_away_inside_a_period(world: World) -> 
 
 
 async def test_what_was_used_in_arrears_is_billed_when_it_changes(world: World) -> None:
-    sub = await world.subscribed("2800", timing=Timing.ARREARS)
+    slow = await world.price("2800", timing=Timing.ARREARS)
+    sub = await world.subscribe(await world.customer(), slow)
+    await world.expect("subscription.created")
     dear = await world.price("5600", timing=Timing.ARREARS)
     await world.advance(days=7, expect=[])
     await world.change(sub, ChangedItem(price_id=dear), when=When.NOW)
@@ -236,7 +239,7 @@ async def test_a_trial_changes_without_a_bill(world: World) -> None:
     await world.expect("subscription.created")
     await world.change(sub, ChangedItem(price_id=await world.price("3000")), when=When.NOW)
     await world.expect("subscription.updated")
-    await world.advance(days=14)
+    await world.advance(days=14, expect=ACTIVATED)
     assert [amount for amount, _ in world.charged()] == [3000]
     await world.assert_clean()
 
@@ -307,7 +310,7 @@ async def test_a_pause_may_give_the_unused_part_back(world: World) -> None:
     sub = await world.subscribe(customer, price)
     await world.expect(*STARTED)
     await world.advance(days=14, expect=[])
-    await world.pause(sub, unused="credit")
+    await world.pause(sub, unused=PauseUnused.CREDIT)
     await world.expect("subscription.paused", "invoice.finalized", "invoice.paid")
     assert await world.credit_left(customer) == 1400
     await world.advance(days=3, expect=[])
@@ -335,7 +338,7 @@ async def test_a_fixed_anchor_makes_a_prorated_first_period(world: World) -> Non
 
 async def test_it_ends_after_three_periods(world: World) -> None:
     customer, price = await world.customer(), await world.price("1000")
-    sub = await world.subscribe(customer, price, cycles=3)
+    await world.subscribe(customer, price, cycles=3)
     await world.expect(*STARTED)
     await world.advance(to=at(2026, 2, 28, 9), expect=RENEWED)
     await world.advance(to=at(2026, 3, 31, 9), expect=RENEWED)
