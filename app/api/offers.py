@@ -1,9 +1,10 @@
 """/v1/offers: what some customers, or all of them, are won with for a while."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import common as c
@@ -11,7 +12,7 @@ from app.api.answers import answer, secret_answer
 from app.api.auth import Access
 from app.api.common import Change, Flag, Input, ListOf
 from app.api.coupons import Count
-from app.api.endpoint import Asked, CatalogEndpoint, Endpoint
+from app.api.endpoint import ANY_ORIGIN, Asked, BrowserEndpoint, Endpoint
 from app.api.offer_objects import NewOfferLink, Offer, OfferClaim, OfferGift, OfferLink
 from app.api.pages import Created
 from app.db.views import OFFER, OFFER_LINK
@@ -22,7 +23,7 @@ from app.services.offers import CreateLink, CreateOffer, UpdateOffer
 from app.services.public import shown
 
 
-class PublicEndpoint(CatalogEndpoint):
+class PublicEndpoint(BrowserEndpoint):
     """A route that publishable keys may also write to: whoever holds a link has what it takes."""
 
     access = Access.PUBLISHABLE
@@ -31,7 +32,8 @@ class PublicEndpoint(CatalogEndpoint):
 router = APIRouter(prefix="/v1/offers", tags=["offers"], route_class=Endpoint)
 redeeming = APIRouter(prefix="/v1/offers/redeem", tags=["offers"], route_class=PublicEndpoint)
 
-COUNTRIES_MAX = 300
+COUNTRIES_MAX: Final = 300
+PREFLIGHT_SECONDS: Final = 86_400
 
 Token = Annotated[
     str,
@@ -189,3 +191,18 @@ async def create_offer_claim(ask: Asked, offer_token: Token) -> Response:
     Nothing is redeemed or reserved by it: that is done by the subscription it is sent with.
     """
     return secret_answer(await offers.claim(ask.rt, ask.caller, offer_token), 201)
+
+
+async def _preflight(_: Request) -> Response:
+    """What browsers ask before they send a key from a page of another origin."""
+    headers = ANY_ORIGIN | {
+        "Access-Control-Allow-Methods": "GET, POST",
+        "Access-Control-Allow-Headers": "Authorization, Idempotency-Key",
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+    }
+    return Response(None, 204, headers)
+
+
+redeeming.add_route(
+    "/v1/offers/redeem/{offer_token}", _preflight, methods=["OPTIONS"], include_in_schema=False
+)

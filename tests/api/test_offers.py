@@ -168,6 +168,8 @@ async def test_an_offer_is_looked_at_and_claimed_from_a_browser(api, client, pub
     assert claimed.json()["offer_token"].startswith("oc_")
     assert claimed.json()["expires_at"] == "2030-01-31T13:00:00Z"
     assert claimed.headers["access-control-allow-origin"] == "*"
+    asked = await client.options(f"/v1/offers/redeem/{token}")
+    assert asked.headers["access-control-allow-methods"] == "GET, POST"
     assert (await api.get("/v1/redemptions")).json()["data"] == []
     # A publishable key goes no further.
     for path in ("/v1/offers", f"/v1/offers/{offer['id']}", f"/v1/offers/{offer['id']}/links"):
