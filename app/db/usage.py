@@ -158,7 +158,7 @@ async def items_of(tx: Tx, merchant_id: UUID, subscription_id: UUID) -> list[Row
     """The items of a subscription with its present period; one without items where it has none."""
     return await tx.fetch(
         """
-        SELECT s.customer_id, s.period_start, s.period_end, i.id, i.price_id
+        SELECT s.customer_id, s.period_start, s.period_end, i.id, i.price_id, i.since
           FROM subscriptions s LEFT JOIN subscription_items i
             ON i.merchant_id = s.merchant_id AND i.subscription_id = s.id
          WHERE s.merchant_id = $1 AND s.id = $2 ORDER BY i.position

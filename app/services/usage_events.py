@@ -96,29 +96,25 @@ async def of_subscription(rt: Runtime, caller: Caller, subscription_id: UUID) ->
         start, end = found[0]["period_start"], found[0]["period_end"]
         if start is None:
             return PresentUsage(None, ())
-        keys = {row["id"]: (caller.merchant_id, row["price_id"]) for row in found if row["id"]}
-        priced = await prices.load(tx, keys.values())
-        metered = {
-            item: (priced[key], meter)
-            for item, key in keys.items()
-            if (meter := priced[key].meter_id) is not None
-        }
-        customer = found[0]["customer_id"]
-        wanted = [
-            Wanted(caller.merchant_id, item, customer, subscription_id, meter, start, end)
-            for item, (_, meter) in metered.items()
-        ]
+        items = [row for row in found if row["id"] is not None]
+        priced = await prices.load(tx, ((caller.merchant_id, row["price_id"]) for row in items))
+        metered: dict[UUID, Price] = {}
+        wanted: list[Wanted] = []
+        for row in items:
+            price = priced[caller.merchant_id, row["price_id"]]
+            since = max(row["since"] or start, start)
+            if price.meter_id is not None and since < end:
+                metered[row["id"]] = price
+                ids = row["id"], row["customer_id"], subscription_id, price.meter_id
+                wanted.append(Wanted(caller.merchant_id, *ids, since, end))
         used = await usage.quantities(tx, wanted)
-    costings = [
-        _costing(item, meter, price, used[caller.merchant_id, item])
-        for item, (price, meter) in metered.items()
-    ]
+    costings = [_costing(w, metered[w.item_id], used[w.merchant_id, w.item_id]) for w in wanted]
     return PresentUsage(Period(start, end), tuple(costings))
 
 
-def _costing(item_id: UUID, meter_id: UUID, price: Price, metered: Metered) -> Costing:
+def _costing(wanted: Wanted, price: Price, metered: Metered) -> Costing:
     amount = pricing.amount(price, metered.quantity, events=metered.events)
-    return Costing(item_id, meter_id, price, metered, amount)
+    return Costing(wanted.item_id, wanted.meter_id, price, metered, amount)
 
 
 async def _record(tx: Tx, caller: Caller, told: Sequence[Reported], now: datetime) -> Receipt:

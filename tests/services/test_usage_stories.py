@@ -14,9 +14,11 @@ from app.db import usage
 from app.db import usage_events as rows
 from app.db.errors import Refused
 from app.db.usage import Billed, Wanted
-from app.domain import metering
+from app.domain import metering, pricing
+from app.domain.calendar import Interval, Unit
 from app.domain.errors import Conflict, InvalidRequest, NotFound, Stale
 from app.domain.metering import Aggregation, Filter, Granularity, Known, Reported, UsageEvent
+from app.domain.pricing import Timing
 from app.ids import new_id
 from app.services import meters, usage_events
 from tests.usage import amounts, counter, late, meter, reckon, said, span, taken, tell
@@ -580,6 +582,64 @@ async def test_in_a_storm_every_event_is_billed_once(world: World, seed: int) ->
     world.clock.advance(DAY)
     await asyncio.gather(*(bill(customer, len(periods)) for customer in customers))
     assert {key: b.quantity for key, b in billed.items() if b.quantity} == truth
+
+
+async def metered(world: World, meter_id: UUID, amount: str = "10") -> UUID:
+    """A price by usage, billed when the month is over."""
+    return await world.price(
+        amount, usage_type=pricing.Usage.METERED, timing=Timing.ARREARS, meter_id=meter_id
+    )
+
+
+async def to_month(world: World, number: int) -> None:
+    """Go to the boundary of that number, counted from the start, and let it be billed."""
+    await world.advance_quietly(
+        seconds=int((Interval(Unit.MONTH).after(START, number) - world.now).total_seconds())
+    )
+
+
+async def usage_lines(world: World, sub: UUID) -> list[tuple[Any, ...]]:
+    """Where each period began, and the units and the amount of each line for it, in order."""
+    return [
+        (line["period_start"], line["quantity"], line["amount"])
+        for invoice in await world.invoices(sub)
+        for line in await world.lines(invoice["id"])
+        if line["kind"] == "usage" and (line["quantity"] or line["amount"])
+    ]
+
+
+async def test_the_present_period_says_what_it_would_cost_by_now(world: World) -> None:
+    requests = await meter(world)
+    customer = await world.customer()
+    sub = await world.subscribe(customer, await metered(world, requests, "2.5"))
+    await taken(world, said(customer, 7, START), said(customer, 100, START - DAY))
+    present = await usage_events.of_subscription(world.rt, world.caller, sub)
+    [item] = present.items
+    # 7 * 2.5 = 17.5 cents, rounded once
+    assert (item.metered.quantity, item.amount.minor, item.meter_id) == (7, 18, requests)
+    licensed = await world.subscribe(customer, await world.price())
+    assert (await usage_events.of_subscription(world.rt, world.caller, licensed)).items == ()
+    with pytest.raises(NotFound):
+        await usage_events.of_subscription(world.rt, world.caller, new_id())
+
+
+async def test_usage_that_comes_a_month_late_is_a_line_of_the_next_invoice(world: World) -> None:
+    """Periods from 31 January, 28 February and 31 March; the window is 30 days, March has 31."""
+    requests = await meter(world)
+    customer = await world.customer()
+    sub = await world.subscribe(customer, await metered(world, requests))
+    await taken(world, said(customer, 7, START))
+    await to_month(world, 1)
+    february = world.now
+    assert await usage_lines(world, sub) == [(START, 7, 70)]
+    world.clock.advance(DAY)
+    await taken(world, said(customer, 5, START + 10 * DAY), said(customer, 1))
+    await to_month(world, 2)
+    # 12 * 10 - 70 for the period before, and 1 * 10 for the one that is over
+    lines = await usage_lines(world, sub)
+    assert sorted(lines[1:]) == [(START, 5, 50), (february, 1, 10)]
+    await to_month(world, 3)
+    assert len(await usage_lines(world, sub)) == 3
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────
