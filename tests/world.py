@@ -30,6 +30,7 @@ from app.services import (
     changes,
     coupons,
     customers,
+    finalizing,
     invoices,
     merchants,
     payment_methods,
@@ -275,6 +276,7 @@ class World:
     async def tick(self) -> None:
         """Whatever is due at this instant happens, as the worker would do it."""
         await renewals.renew_due(self.rt)
+        await finalizing.finalize_due(self.rt)
         await payments.collect_due(self.rt)
         await payments.resolve_due(self.rt)
         await refunds.resolve_due(self.rt)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from app import log
 from app.runtime import Runtime
-from app.services import idempotency, payments, refunds, renewals, test_clocks
+from app.services import finalizing, idempotency, payments, refunds, renewals, test_clocks
 
 logger = log.get(__name__)
 Context = dict[str, Any]
@@ -20,6 +20,15 @@ async def renew(context: Context) -> None:
             invoices=ran.invoices,
             payments=ran.payments,
             parked=ran.parked,
+        )
+
+
+async def finalize(context: Context) -> None:
+    """Drafts whose grace is over become final."""
+    ran = await finalizing.finalize_due(_runtime(context))
+    if ran.finalized or ran.parked:
+        logger.info(
+            "finalize.ran", finalized=ran.finalized, payments=ran.payments, parked=ran.parked
         )
 
 
@@ -58,4 +67,4 @@ def _runtime(context: Context) -> Runtime:
     return rt
 
 
-ALL: Final = (renew, collect, resolve, advance_clocks, forget)
+ALL: Final = (renew, finalize, collect, resolve, advance_clocks, forget)

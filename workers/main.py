@@ -67,6 +67,7 @@ class WorkerSettings:
     ]
     cron_jobs: ClassVar[list[CronJob]] = [
         _sweep(jobs.renew, seconds={0, 30}),
+        _sweep(jobs.finalize, seconds={5, 35}),
         _sweep(jobs.collect, seconds={10, 40}),
         _sweep(jobs.resolve, seconds={20}),
         _sweep(jobs.advance_clocks, seconds={50}),

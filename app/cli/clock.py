@@ -52,7 +52,8 @@ def run(as_json: Json = False) -> None:
         _print_json(asdict(did))
         return
     typer.echo(
-        f"{did.steps} steps, {did.invoices} invoices, {did.parked} parked; "
+        f"{did.steps} steps, {did.invoices} invoices, {did.finalized} drafts final, "
+        f"{did.parked} parked; "
         f"{did.succeeded} of {did.attempts} attempts succeeded; {did.looked_up} looked up; "
         f"{did.clocks} test clocks arrived."
     )

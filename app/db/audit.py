@@ -92,7 +92,8 @@ CHECKS: Final = (
         SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
                coalesce(l.currency, o.currency) AS what
           FROM ({balance:receivable}) l
-          FULL JOIN (SELECT i.merchant_id, i.currency, sum(i.amount_due - i.amount_paid) AS amount
+          FULL JOIN (SELECT i.merchant_id, i.currency, sum(i.amount_due - i.amount_paid - i.amount_credited)
+                         AS amount
                        FROM invoices i WHERE {mine:i} AND i.status = 'open' GROUP BY 1, 2) o
             ON o.merchant_id = l.merchant_id AND o.currency = l.currency
          WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
@@ -231,21 +232,30 @@ CHECKS: Final = (
     ),
     Check(
         "nothing_overdue",
-        "No subscription has been due for more than ten minutes, unless it is parked.",
+        "No subscription or draft has been due for more than ten minutes, unless it is parked.",
         """
         SELECT s.merchant_id, s.id::text AS what FROM subscriptions s
           LEFT JOIN test_clocks t ON t.merchant_id = s.merchant_id AND t.id = s.test_clock_id
          WHERE {mine:s} AND s.parked_at IS NULL
            AND ((s.test_clock_id IS NULL AND s.next_action_at < $2)
                 OR (t.status = 'ready' AND s.next_action_at <= t.frozen_at))
+        UNION ALL
+        SELECT i.merchant_id, i.id::text FROM invoices i
+          LEFT JOIN test_clocks t ON t.merchant_id = i.merchant_id AND t.id = i.test_clock_id
+         WHERE {mine:i} AND i.status = 'draft' AND i.parked_at IS NULL
+           AND ((i.test_clock_id IS NULL AND i.finalize_at < $2)
+                OR (t.status = 'ready' AND i.finalize_at <= t.frozen_at))
         """,
     ),
     Check(
         "nothing_parked",
-        "No subscription is parked.",
+        "No subscription or draft is parked.",
         """
         SELECT s.merchant_id, s.id::text || ': ' || s.parked_reason AS what FROM subscriptions s
          WHERE {mine:s} AND s.parked_at IS NOT NULL
+        UNION ALL
+        SELECT i.merchant_id, i.id::text || ': ' || i.parked_reason FROM invoices i
+         WHERE {mine:i} AND i.status = 'draft' AND i.parked_at IS NOT NULL
         """,
     ),
     Check(

@@ -30,6 +30,14 @@ QUEUES: Final = (
         """,
     ),
     Queue(
+        "drafts",
+        """
+        SELECT finalize_at AS due_at FROM invoices
+         WHERE finalize_at <= $1 AND status = 'draft' AND parked_at IS NULL
+           AND test_clock_id IS NULL AND ($2::uuid IS NULL OR merchant_id = $2)
+        """,
+    ),
+    Queue(
         "payments",
         """
         SELECT due_at FROM payments
@@ -93,14 +101,19 @@ async def in_flight(tx: Tx, merchant_id: UUID | None) -> list[Row]:
 
 
 async def parked(tx: Tx, merchant_id: UUID | None) -> list[Row]:
-    """Subscriptions that were set aside, with the reason; `n` counts them all."""
+    """Subscriptions and drafts that were set aside, with the reason; `n` counts them all."""
     return await tx.fetch(
         f"""
-        SELECT merchant_id, id, parked_at AS since, parked_reason AS reason,
-               count(*) OVER () AS n
-          FROM subscriptions
-         WHERE parked_at IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
-         ORDER BY parked_at LIMIT {LISTED_MAX}
+        SELECT *, count(*) OVER () AS n FROM (
+            SELECT merchant_id, id, 'subscription' AS kind, parked_at AS since,
+                   parked_reason AS reason
+              FROM subscriptions
+             WHERE parked_at IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
+            UNION ALL
+            SELECT merchant_id, id, 'invoice', parked_at, parked_reason FROM invoices
+             WHERE status = 'draft' AND parked_at IS NOT NULL
+               AND ($1::uuid IS NULL OR merchant_id = $1)
+        ) parked ORDER BY since LIMIT {LISTED_MAX}
         """,
         merchant_id,
     )

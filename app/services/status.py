@@ -8,7 +8,7 @@ from app import ids
 from app.db import status as rows
 from app.db.base import Row
 from app.runtime import Runtime
-from app.services import payments, refunds, renewals, test_clocks
+from app.services import finalizing, payments, refunds, renewals, test_clocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Sweep:
     steps: int
     invoices: int
     parked: int
+    finalized: int
     attempts: int
     succeeded: int
     looked_up: int
@@ -81,7 +82,7 @@ async def look(rt: Runtime, merchant_id: UUID | None = None) -> Status:
         now,
         tuple(queues),
         tuple((row["kind"], row["status"], row["n"]) for row in flying),
-        _listed(parked, {"": "sub"}),
+        _listed(parked, {"subscription": "sub", "invoice": "inv"}),
         _listed(waiting, {"payment": "att", "refund": "re"}),
         _listed(clocks, {"": "clock"}),
     )
@@ -90,13 +91,15 @@ async def look(rt: Runtime, merchant_id: UUID | None = None) -> Status:
 async def sweep(rt: Runtime) -> Sweep:
     """Do once what the workers' timetable does: everything that is due now."""
     ran = await renewals.renew_due(rt)
+    final = await finalizing.finalize_due(rt)
     collected = await payments.collect_due(rt)
     looked = await payments.resolve_due(rt) + await refunds.resolve_due(rt)
     clocks = await test_clocks.advance_all(rt)
     return Sweep(
         ran.steps,
         ran.invoices,
-        ran.parked,
+        ran.parked + final.parked,
+        final.finalized,
         collected.attempts,
         collected.succeeded,
         looked,

@@ -12,15 +12,15 @@ from typing import Final
 from uuid import UUID
 
 from app import ids, log
+from app.db import drafts, subscriptions
 from app.db import payments as payment_rows
-from app.db import subscriptions
 from app.db import test_clocks as rows
 from app.db.base import Row
 from app.db.scope import Scope
 from app.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import idempotency, payments, refunds, renewals
+from app.services import finalizing, idempotency, payments, refunds, renewals
 from app.services.caller import Caller
 
 STEP: Final = timedelta(days=1)
@@ -111,6 +111,7 @@ async def _advance(rt: Runtime, clock: Row, progress: Callable[[Progress], None]
                 return
         ran = await renewals.renew_due(rt, scope, at)
         invoices += ran.invoices
+        await finalizing.finalize_due(rt, scope, at)
         collected += await payments.collect_due(rt, scope, at)
         await payments.resolve_due(rt, scope, at)
         await refunds.resolve_due(rt, scope, at)
@@ -128,7 +129,11 @@ async def _stop(rt: Runtime, clock: Row, at: datetime, failure: str | None) -> N
 
 async def _next_due(rt: Runtime, scope: Scope) -> datetime | None:
     async with rt.db.begin_system() as tx:
-        found = [await subscriptions.next_due(tx, scope), await payment_rows.next_due(tx, scope)]
+        found = [
+            await subscriptions.next_due(tx, scope),
+            await drafts.next_due(tx, scope),
+            await payment_rows.next_due(tx, scope),
+        ]
     return min((due for due in found if due is not None), default=None)
 
 

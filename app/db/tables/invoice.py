@@ -25,8 +25,11 @@ invoice_series = tenant_table(
     string("series"),
     string("prefix"),
     number("next_number", default=1),
+    number("first_number", default=1),
+    Column("digits", SmallInteger, nullable=False, server_default=text("6")),
     of_merchant(),
-    check("next_number", "next_number >= 1"),
+    check("next_number", "next_number >= first_number AND first_number >= 1"),
+    check("digits", "digits BETWEEN 1 AND 12"),
     key=("series",),
     postgresql_with={"fillfactor": 50},
 )
@@ -63,7 +66,11 @@ invoices = tenant_table(
     instant("paid_at", null=True),
     instant("voided_at", null=True),
     uid("test_clock_id", null=True),
+    instant("parked_at", null=True),
+    string("parked_reason", null=True),
     string("description", null=True),
+    Column("automatic_tax", Boolean, nullable=False, server_default=text("false")),
+    document("tax_rate_ids", default="[]"),
     document("metadata"),
     document("billing_settings"),
     number("version"),
@@ -103,6 +110,7 @@ invoices = tenant_table(
     check("paid_in_full", "status <> 'paid' OR amount_paid + amount_credited = amount_due"),
     check("finalize_at", "finalize_at IS NULL OR status = 'draft'"),
     check("voided", "(status = 'void') = (voided_at IS NOT NULL)"),
+    check("parked", "(parked_at IS NULL) = (parked_reason IS NULL)"),
     postgresql_with={"fillfactor": HOT},
 )
 
@@ -171,11 +179,13 @@ credit_notes = tenant_table(
     string("number"),
     string("currency"),
     string("reason", null=True),
+    string("description", null=True),
     minor("subtotal"),
     minor("discount_total"),
     minor("tax_total"),
     minor("tax_added"),
     minor("total"),
+    Column("to_invoice", BigInteger, nullable=False, server_default=text("0")),
     minor("to_balance"),
     minor("to_refund"),
     minor("outside"),
@@ -187,10 +197,13 @@ credit_notes = tenant_table(
     belongs_to("customers", "customer_id"),
     UniqueConstraint("merchant_id", "series", "series_number", name="uq_credit_notes_number"),
     Index("ix_credit_notes_invoice_id", "merchant_id", "invoice_id"),
+    Index("ix_credit_notes_customer_id", "merchant_id", "customer_id"),
     currency_check(),
     one_of("status", ("issued", "void")),
     check("total", "total = subtotal - discount_total + tax_added"),
-    check("all_goes_somewhere", "to_balance + to_refund + outside <= total"),
+    check("all_goes_somewhere", "to_invoice + to_balance + to_refund + outside = total"),
+    check("parts", "least(to_invoice, to_balance, to_refund, outside) >= 0 AND total > 0"),
+    check("voided", "(status = 'void') = (voided_at IS NOT NULL)"),
 )
 
 credit_note_lines = tenant_table(
@@ -208,6 +221,9 @@ credit_note_lines = tenant_table(
     document("taxes", default="[]"),
     belongs_to("credit_notes", "credit_note_id"),
     belongs_to("invoice_lines", "invoice_line_id"),
+    UniqueConstraint(
+        "merchant_id", "credit_note_id", "position", name="uq_credit_note_lines_position"
+    ),
     Index("ix_credit_note_lines_invoice_line_id", "merchant_id", "invoice_line_id"),
     check("amount", "amount >= 0"),
 )

@@ -127,6 +127,7 @@ discounts = tenant_table(
     uid("id"),
     uid("subscription_id", null=True),
     uid("customer_id", null=True),
+    uid("invoice_id", null=True),
     uid("item_id", null=True),
     uid("coupon_id"),
     uid("promotion_code_id", null=True),
@@ -148,7 +149,7 @@ discounts = tenant_table(
         postgresql_where=text("customer_id IS NOT NULL AND ended_at IS NULL"),
     ),
     check("periods_remaining", "periods_remaining >= 0"),
-    check("on_one", "num_nonnulls(subscription_id, customer_id) = 1"),
+    check("on_one", "num_nonnulls(subscription_id, customer_id, invoice_id) = 1"),
     postgresql_with={"fillfactor": HOT},
 )
 
@@ -204,6 +205,9 @@ pending_items = tenant_table(
     uid("reverses_line_id", null=True),
     document("discounts", default="[]"),
     document("taxes", default="[]"),
+    string("tax_code", null=True),
+    string("tax_behaviour", null=True),
+    Column("inline", Boolean, nullable=False, server_default=text("false")),
     uid("invoice_id", null=True),
     document("metadata"),
     instant("created_at"),
