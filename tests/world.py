@@ -45,6 +45,7 @@ from app.services import (
 )
 from app.services.caller import Caller
 from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
+from app.services.enrolment import CreateSubscription
 from app.services.subscriptions import Cancel
 from app.settings import Settings
 from tests.simulator import SimulatorProcess
@@ -165,7 +166,7 @@ class World:
         self, customer: UUID, *prices: UUID | tuple[UUID, int], **options: Any
     ) -> UUID:
         items = [p if isinstance(p, tuple) else (p, 1) for p in prices]
-        cmd = subscriptions.CreateSubscription(customer_id=customer, items=items, **options)
+        cmd = CreateSubscription(customer_id=customer, items=items, **options)
         return await subscriptions.create(self.rt, self.caller, cmd)
 
     async def subscribed(self, amount: str = "1000", **options: Any) -> UUID:

@@ -35,6 +35,7 @@ from app.api import (
     payment_methods,
     payments,
     plans,
+    previews,
     prices,
     problems,
     promotion_codes,
@@ -59,6 +60,7 @@ from app.settings import Settings
 ROUTERS = (
     subscriptions.router,
     invoices.router,
+    previews.router,
     documents.router,
     documents.settings_router,
     customers.router,

@@ -50,6 +50,7 @@ TAGS: Final = {
     "usage": "What was used, event by event, and what it comes to.",
     "subscriptions": "What runs, on which prices, until when.",
     "invoices": "What was billed, and whether it is paid.",
+    "previews": "What would be billed, to the cent; and why it is what it is.",
     "documents": "Invoices as PDF, page and e-invoice, and how they look.",
     "payments": "The collection of invoices.",
     "refunds": "Money going back.",

@@ -19,13 +19,8 @@ from app.domain.pricing import TrialEnd
 from app.domain.subscription import PausedInvoices, Status
 from app.services import changes, subscriptions
 from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
-from app.services.subscriptions import (
-    DISCOUNTS_MAX,
-    TAX_RATES_MAX,
-    Cancel,
-    CreateSubscription,
-    UpdateSubscription,
-)
+from app.services.enrolment import DISCOUNTS_MAX, TAX_RATES_MAX, CreateSubscription
+from app.services.subscriptions import Cancel, UpdateSubscription
 
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], route_class=Endpoint)
 
@@ -46,6 +41,14 @@ class SubscriptionCreate(Input):
     coupon_ids: Annotated[list[c.CouponRef], Field(max_length=DISCOUNTS_MAX)] = Field(
         default_factory=list
     )
+    promotion_codes: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]],
+        Field(max_length=DISCOUNTS_MAX, description="What customers type in."),
+    ] = Field(default_factory=list)
+    offer_token: Annotated[
+        Annotated[str, Field(min_length=1, max_length=200)] | None,
+        Field(description="Of a redeemed offer: its coupon, price and trial are given."),
+    ] = None
     tax_rate_ids: Annotated[list[c.TaxRateRef], Field(max_length=TAX_RATES_MAX)] = Field(
         default_factory=list
     )

@@ -6,11 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from app.api import common as c
-from app.api.common import At, Expanded, MinorUnits, Output, Version, open_enum
+from app.api.common import At, Documents, Expanded, MinorUnits, Output, Version, open_enum
 from app.api.objects import Customer
 from app.domain.places import COUNTRIES
-
-Documents = Annotated[dict[str, str], Field(examples=[{"team": "blue"}])]
 
 
 def _day_text(value: Any) -> Any:

@@ -7,6 +7,8 @@ from uuid import UUID
 from app.db import (
     balances,
     charged,
+    discounts,
+    invoices,
     payments,
     pending,
     policies,
@@ -23,7 +25,7 @@ from app.domain.billing import Account, Metered
 from app.domain.crediting import Charged
 from app.domain.errors import NotFound
 from app.domain.pricing import Usage
-from app.domain.subscription import Status, Subscription
+from app.domain.subscription import PausedInvoices, Status, Subscription
 
 Key = tuple[UUID, UUID]
 
@@ -83,6 +85,14 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
         for s in subs
         if s.status is Status.INCOMPLETE and s.latest_invoice_id is not None
     ]
+    held_back = await invoices.held(
+        tx,
+        [
+            (s.merchant_id, s.id)
+            for s in subs
+            if s.pause is not None and s.pause.invoices is not PausedInvoices.NONE
+        ],
+    )
     bills = await payments.load_first_bills(tx, unpaid) if unpaid else {}
     accounts = [
         Account(
@@ -98,10 +108,11 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
             used.get(key, NO_USAGE),
             (),
             taxed[sub.merchant_id, sub.customer_id] if sub.automatic_tax else None,
+            held_back.get(key, ()),
         )
         for key, sub in zip(keys, subs, strict=True)
     ]
-    return await usage_charges.with_late(tx, accounts, now)
+    return await usage_charges.with_late(tx, accounts)
 
 
 NO_USAGE: Mapping[UUID, Metered] = {}
@@ -110,12 +121,19 @@ NO_USAGE: Mapping[UUID, Metered] = {}
 async def _subscriptions(tx: Tx, rows: Sequence[Row]) -> list[Subscription]:
     keys = [(row["merchant_id"], row["id"]) for row in rows]
     items = await parts.items(tx, keys)
-    discounts = await parts.discounts(tx, rows)
+    own = await discounts.of_subscriptions(tx, keys)
+    shared = await discounts.of_customers(
+        tx, list({(row["merchant_id"], row["customer_id"]) for row in rows})
+    )
     rates = await parts.rates(tx, keys)
     planned = await scheduled.load(tx, keys)
     return [
         parts.subscription(
-            row, items[key], discounts.get(key, ()), rates.get(key, ()), planned.get(key, ())
+            row,
+            items[key],
+            own.get(key, ()) + shared.get((key[0], row["customer_id"]), ()),
+            rates.get(key, ()),
+            planned.get(key, ()),
         )
         for key, row in zip(keys, rows, strict=True)
     ]
@@ -162,5 +180,5 @@ async def _charged(
         if now is None and sub.scheduled and sub.scheduled[0].due_at < sub.period.end:
             at = sub.scheduled[0].due_at
         if at is not None and at < sub.period.end:
-            wanted.append((sub.merchant_id, sub.id, at))
+            wanted.append((sub.merchant_id, sub.id, sub.period.start, at))
     return await charged.in_force(tx, wanted)

@@ -59,6 +59,60 @@ CHECKS: Final = (
         """,
     ),
     Check(
+        "credit_notes_add_up",
+        "The lines of a credit note add up to it, and their parts to them.",
+        """
+        SELECT n.merchant_id, n.id::text AS what FROM credit_notes n
+          LEFT JOIN (SELECT l.merchant_id, l.credit_note_id, sum(l.amount) AS amount,
+                            sum(l.discount_amount) AS discount, sum(l.tax_amount) AS tax,
+                            bool_and(l.discount_amount = (
+                                SELECT coalesce(sum((d ->> 1)::bigint), 0)
+                                  FROM json_array_elements(l.discounts) d)
+                              AND l.tax_amount = (
+                                SELECT coalesce(sum((t ->> 2)::bigint), 0)
+                                  FROM json_array_elements(l.taxes) t)) AS parts
+                       FROM credit_note_lines l GROUP BY 1, 2) l
+            ON l.merchant_id = n.merchant_id AND l.credit_note_id = n.id
+         WHERE {mine:n}
+           AND (coalesce(l.amount, 0), coalesce(l.discount, 0), coalesce(l.tax, 0),
+                coalesce(l.parts, false))
+               IS DISTINCT FROM (n.subtotal, n.discount_total, n.tax_total, true)
+        """,
+    ),
+    Check(
+        "credited_within_charged",
+        "What came back of a line, by whatever way, is no more than was charged on it.",
+        """
+        SELECT l.merchant_id, l.id::text AS what FROM (
+            SELECT n.merchant_id, n.invoice_line_id AS line_id, n.amount, n.discount_amount,
+                   n.tax_amount
+              FROM credit_note_lines n JOIN credit_notes c
+                ON c.merchant_id = n.merchant_id AND c.id = n.credit_note_id
+             WHERE {mine:n} AND c.status <> 'void'
+            UNION ALL
+            SELECT b.merchant_id, b.reverses_line_id, -b.amount, -b.discount_amount, -b.tax_amount
+              FROM invoice_lines b JOIN invoices i
+                ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
+             WHERE {mine:b} AND b.reverses_line_id IS NOT NULL AND i.status <> 'void'
+            ) back
+          JOIN invoice_lines l ON l.merchant_id = back.merchant_id AND l.id = back.line_id
+         GROUP BY l.merchant_id, l.id, l.amount, l.discount_amount, l.tax_amount
+        HAVING sum(back.amount) > l.amount OR sum(back.discount_amount) > l.discount_amount
+            OR sum(back.tax_amount) > l.tax_amount
+        """,
+    ),
+    Check(
+        "credited_off_invoices",
+        "What was credited off an invoice is what its credit notes say.",
+        """
+        SELECT i.merchant_id, i.id::text AS what FROM invoices i
+          LEFT JOIN (SELECT merchant_id, invoice_id, sum(to_invoice) AS amount FROM credit_notes
+                      WHERE status <> 'void' GROUP BY 1, 2) n
+            ON n.merchant_id = i.merchant_id AND n.invoice_id = i.id
+         WHERE {mine:i} AND i.amount_credited <> coalesce(n.amount, 0)
+        """,
+    ),
+    Check(
         "periods_contiguous",
         "The billed periods of a subscription follow each other without gap or overlap.",
         """
@@ -73,16 +127,21 @@ CHECKS: Final = (
     ),
     Check(
         "numbers_gapless",
-        "The invoice numbers of a series run from 1 without a gap.",
+        "The numbers of a series run from its first one without a gap.",
         """
         SELECT s.merchant_id, s.series AS what FROM invoice_series s
-          LEFT JOIN (SELECT merchant_id, series, count(*) AS n, min(series_number) AS low,
+          LEFT JOIN (SELECT n.merchant_id, n.series, count(*) AS n, min(series_number) AS low,
                             max(series_number) AS high
-                       FROM invoices WHERE series_number IS NOT NULL GROUP BY 1, 2) i
+                       FROM (SELECT merchant_id, series, series_number FROM invoices
+                              UNION ALL
+                             SELECT merchant_id, series, series_number FROM credit_notes) n
+                       JOIN invoice_series f
+                         ON f.merchant_id = n.merchant_id AND f.series = n.series
+                      WHERE n.series_number >= f.first_number GROUP BY 1, 2) i
             ON i.merchant_id = s.merchant_id AND i.series = s.series
          WHERE {mine:s}
-           AND (coalesce(i.n, 0) <> s.next_number - 1
-                OR (i.n > 0 AND (i.low <> 1 OR i.high <> i.n)))
+           AND (coalesce(i.n, 0) <> s.next_number - s.first_number
+                OR (i.n > 0 AND (i.low <> s.first_number OR i.high <> s.next_number - 1)))
         """,
     ),
     Check(
@@ -101,13 +160,17 @@ CHECKS: Final = (
     ),
     Check(
         "tax_is_invoiced_tax",
-        "The ledger's tax payable is the tax of the invoices that stand.",
+        "The ledger's tax payable is the tax of the invoices that stand, less their credit notes'.",
         """
         SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
                coalesce(l.currency, o.currency) AS what
           FROM ({balance:tax_payable}) l
-          FULL JOIN (SELECT i.merchant_id, i.currency, sum(i.tax_total) AS amount FROM invoices i
-                      WHERE {mine:i} AND i.status NOT IN ('draft', 'void') GROUP BY 1, 2) o
+          FULL JOIN (SELECT merchant_id, currency, sum(tax) AS amount FROM (
+                         SELECT i.merchant_id, i.currency, i.tax_total AS tax FROM invoices i
+                          WHERE {mine:i} AND i.status NOT IN ('draft', 'void')
+                         UNION ALL
+                         SELECT n.merchant_id, n.currency, -n.tax_total FROM credit_notes n
+                          WHERE {mine:n} AND n.status <> 'void') stands GROUP BY 1, 2) o
             ON o.merchant_id = l.merchant_id AND o.currency = l.currency
          WHERE -coalesce(l.amount, 0) <> coalesce(o.amount, 0)
         """,
@@ -288,7 +351,7 @@ def _sql(check: Check) -> str:
                     SELECT e.merchant_id, e.currency, -e.amount FROM ledger_entries e
                      WHERE {{mine:e}} AND e.credit = '{account}') both_sides GROUP BY 1, 2""",
         )
-    for alias in "abeilprs":
+    for alias in "abeilnprs":
         sql = sql.replace("{mine:" + alias + "}", MINE.format(alias))
     return sql
 

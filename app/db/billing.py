@@ -5,9 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.base import Row, Tx
-from app.db import coupons as coupon_rows
 from app.db.subscription_parts import rate
-from app.domain.discount import Coupon
 from app.domain.errors import InvalidRequest, NotFound
 from app.domain.tax import TaxRate
 
@@ -17,6 +15,7 @@ async def customer(tx: Tx, customer_id: UUID) -> Row:
     row = await tx.fetchrow(
         """
         SELECT c.merchant_id, c.id, c.zone, c.default_payment_method_id, c.deleted_at,
+               c.country,
                c.test_clock_id, t.frozen_at, t.status AS clock_status
           FROM customers c LEFT JOIN test_clocks t
             ON t.merchant_id = c.merchant_id AND t.id = c.test_clock_id
@@ -64,11 +63,14 @@ async def payment_method_of(tx: Tx, customer_id: UUID, method_id: UUID) -> None:
 async def check_prices(tx: Tx, ids: Sequence[UUID], among: str = "items") -> None:
     """Check that prices exist, and are offered, `among` the items of a request.
 
-    Raises InvalidRequest."""
+    Raises InvalidRequest.
+    """
     rows = await tx.fetch(
         """
-        SELECT id, active FROM prices
-         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = ANY ($1::uuid[])
+        SELECT p.id, p.active AND l.active AS active
+          FROM prices p JOIN plans l ON l.merchant_id = p.merchant_id AND l.id = p.plan_id
+         WHERE p.merchant_id = current_setting('app.merchant_id')::uuid
+           AND p.id = ANY ($1::uuid[])
         """,
         list(ids),
     )
@@ -81,11 +83,38 @@ async def check_prices(tx: Tx, ids: Sequence[UUID], among: str = "items") -> Non
             raise InvalidRequest("This price is not offered.", code="price_inactive", param=param)
 
 
-async def coupons(tx: Tx, ids: Sequence[UUID]) -> list[Coupon]:
-    """The active coupons with these ids, in their order. Raises InvalidRequest."""
-    found = await coupon_rows.load(tx, ids)
-    active = {id_: offered.coupon for id_, offered in found.items() if offered.terms.active}
-    return _in_order(ids, active, "coupon", "coupon_ids")
+async def country_of(tx: Tx, customer_id: UUID) -> str | None:
+    """Where a customer is."""
+    country: str | None = await tx.fetchval(
+        """
+        SELECT country FROM customers
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+        """,
+        customer_id,
+    )
+    return country
+
+
+async def has_tried(tx: Tx, customer_id: UUID, plan_id: UUID, family: str | None) -> bool:
+    """Whether a customer has been on trial of a plan, or of any plan of its family."""
+    return bool(
+        await tx.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM subscriptions s
+                  JOIN subscription_items i
+                    ON i.merchant_id = s.merchant_id AND i.subscription_id = s.id
+                  JOIN prices p ON p.merchant_id = i.merchant_id AND p.id = i.price_id
+                  JOIN plans l ON l.merchant_id = p.merchant_id AND l.id = p.plan_id
+                 WHERE s.merchant_id = current_setting('app.merchant_id')::uuid
+                   AND s.customer_id = $1 AND s.trial_end IS NOT NULL
+                   AND (l.id = $2 OR l.family = $3))
+            """,
+            customer_id,
+            plan_id,
+            family,
+        )
+    )
 
 
 async def tax_rates(tx: Tx, ids: Sequence[UUID]) -> list[TaxRate]:

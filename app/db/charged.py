@@ -17,27 +17,30 @@ Key = tuple[UUID, UUID]
 
 
 async def in_force(
-    tx: Tx, wanted: Sequence[tuple[UUID, UUID, datetime]]
+    tx: Tx, wanted: Sequence[tuple[UUID, UUID, datetime, datetime]]
 ) -> dict[Key, tuple[Charged, ...]]:
-    """What was charged for time after the instant, by each (merchant, subscription, instant)."""
+    """What was charged for time after an instant of the present period: by each (merchant,
+    subscription, the period's start, the instant). What an earlier period forfeited stays so.
+    """
     if not wanted:
         return {}
     rows = await tx.fetch(
         f"""
         SELECT {invoices.LINES}, i.subscription_id, i.status
-          FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[])
-               AS k (merchant_id, subscription_id, at)
+          FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])
+               AS k (merchant_id, subscription_id, since, at)
           JOIN invoices i USING (merchant_id, subscription_id)
           JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
                {invoices.OF_LINES}
-         WHERE i.status NOT IN ('void', 'draft') AND i.period_end > k.at
+         WHERE i.status <> 'void'
            AND l.kind = 'period' AND l.reverses_line_id IS NULL AND l.amount > 0
-           AND l.period_end > k.at
+           AND l.period_end > k.at AND l.period_start >= k.since
          ORDER BY l.id
         """,
         [w[0] for w in wanted],
         [w[1] for w in wanted],
         [w[2] for w in wanted],
+        [w[3] for w in wanted],
     )
     found: dict[Key, list[Charged]] = defaultdict(list)
     for row, charged in zip(rows, await of_lines(tx, rows), strict=True):

@@ -48,21 +48,30 @@ async def lock(tx: Tx, invoice_id: UUID) -> Invoice:
     return invoice(row, (await load_lines(tx, [key])).get(key, ()))
 
 
-async def held(tx: Tx, subscription_id: UUID) -> tuple[Invoice, ...]:
-    """What a pause held back: drafts, and open invoices without any payment; locked, no lines."""
+async def held(
+    tx: Tx, keys: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], tuple[Invoice, ...]]:
+    """What pauses held back of each (merchant, subscription): drafts, and open invoices without any
+    payment; locked, no lines.
+    """
+    if not keys:
+        return {}
     rows = await tx.fetch(
         f"""
-        SELECT {COLUMNS} FROM invoices i
-         WHERE i.merchant_id = current_setting('app.merchant_id')::uuid
-           AND i.subscription_id = $1 AND i.finalize_at IS NULL
-           AND (i.status = 'draft' OR (i.status = 'open' AND NOT EXISTS (
-                SELECT FROM payments p
-                 WHERE p.merchant_id = i.merchant_id AND p.invoice_id = i.id)))
+        SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, subscription_id)
+          JOIN invoices i USING (merchant_id, subscription_id)
+         WHERE i.finalize_at IS NULL AND (i.status = 'draft' OR (i.status = 'open'
+           AND NOT EXISTS (SELECT FROM payments p
+                            WHERE p.merchant_id = i.merchant_id AND p.invoice_id = i.id)))
          ORDER BY i.id FOR NO KEY UPDATE OF i
         """,
-        subscription_id,
+        [k[0] for k in keys],
+        [k[1] for k in keys],
     )
-    return tuple(invoice(row) for row in rows)
+    found: dict[tuple[UUID, UUID], list[Invoice]] = defaultdict(list)
+    for row in rows:
+        found[row["merchant_id"], row["subscription_id"]].append(invoice(row))
+    return {key: tuple(invoices) for key, invoices in found.items()}
 
 
 async def subscription_of(tx: Tx, invoice_id: UUID) -> UUID | None:

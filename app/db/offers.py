@@ -289,12 +289,8 @@ async def refusal(
     return offer.refusal(found.target, customer_id, standing, now)
 
 
-async def claim(tx: Tx, token: str, customer_id: UUID, now: datetime) -> Claim:
-    """Redeem an offer for a customer, inside the transaction that makes the subscription.
-
-    Raises InvalidRequest where the customer cannot have it, and Conflict where another one was
-    quicker. `redemptions.belong_to` then says which subscription came of it.
-    """
+async def judged(tx: Tx, token: str, customer_id: UUID, now: datetime) -> tuple[Way, Coupon | None]:
+    """The offer of a token, and its coupon, if the customer can have it. Raises InvalidRequest."""
     way = await find(tx, token, now)
     if way is None:
         raise InvalidRequest(
@@ -303,8 +299,17 @@ async def claim(tx: Tx, token: str, customer_id: UUID, now: datetime) -> Claim:
     refused = await refusal(tx, way, customer_id, now)
     if refused is not None:
         raise InvalidRequest(refused.message, code=refused.code, param="offer_token")
+    return way, await _coupon(tx, way.offer.gift.coupon_id, customer_id, now)
+
+
+async def claim(tx: Tx, token: str, customer_id: UUID, now: datetime) -> Claim:
+    """Redeem an offer for a customer, inside the transaction that makes the subscription.
+
+    Raises InvalidRequest where the customer cannot have it, and Conflict where another one was
+    quicker. `redemptions.belong_to` then says which subscription came of it.
+    """
+    way, coupon = await judged(tx, token, customer_id, now)
     found, link = way.offer, way.link
-    coupon = await _coupon(tx, found.gift.coupon_id, customer_id, now)
     if link is not None:
         await redemptions.count(tx, "offer_links", link.id)
     most = await redemptions.count(tx, "offers", found.id, "max_redemptions_per_customer")

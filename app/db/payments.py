@@ -179,6 +179,19 @@ async def live_of_invoice(tx: Tx, invoice_id: UUID) -> Payment | None:
     return None if row is None else payment(row)
 
 
+async def of_invoice(tx: Tx, invoice_id: UUID) -> list[Payment]:
+    """Every payment of an invoice of the transaction's merchant, locked, oldest first."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM payments p
+         WHERE p.merchant_id = current_setting('app.merchant_id')::uuid AND p.invoice_id = $1
+         ORDER BY p.id FOR NO KEY UPDATE
+        """,
+        invoice_id,
+    )
+    return [payment(row) for row in rows]
+
+
 async def lock(tx: Tx, payment_id: UUID) -> Payment:
     """One payment of the transaction's merchant, locked. Raises NotFound."""
     row = await tx.fetchrow(
@@ -369,19 +382,6 @@ async def next_due(tx: Tx, scope: Scope) -> datetime | None:
         scope.test_clock_id,
     )
     return due
-
-
-async def gateway_account(tx: Tx, account_id: UUID) -> Row:
-    """A gateway account of the transaction's merchant, as `open_account` takes it."""
-    row = await tx.fetchrow(
-        """
-        SELECT id AS gateway_account_id, gateway, mode, settings FROM gateway_accounts
-         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
-        """,
-        account_id,
-    )
-    assert row is not None, "a foreign key holds it"
-    return row
 
 
 async def refund_calls(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:

@@ -88,11 +88,12 @@ async def _items(tx: Tx, rows: Sequence[Row]) -> list[PendingItem]:
         for row, of_row in zip(rows, taxes, strict=True)
         for tax in of_row
     }
-    rates = await _rates(tx, sorted(wanted)) if wanted else {}
+    rates = await rates_of(tx, sorted(wanted)) if wanted else {}
     return [_item(row, of_row, rates) for row, of_row in zip(rows, taxes, strict=True)]
 
 
-async def _rates(tx: Tx, keys: Sequence[Key]) -> dict[Key, TaxRate]:
+async def rates_of(tx: Tx, keys: Sequence[Key]) -> dict[Key, TaxRate]:
+    """Tax rates by (merchant, id), whether they are active or not."""
     rows = await tx.fetch(
         """
         SELECT r.* FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)

@@ -49,11 +49,7 @@ async def set_settings(tx: Tx, merchant_id: UUID, settings: Mapping[str, Any]) -
 
 def narrowed(merchants: Policy, prices: Iterable[Price], settings: Mapping[str, object]) -> Policy:
     """The merchant's policy with what the plans say otherwise, and then the subscription."""
-    found = merchants
-    for price in prices:
-        if price.plan_settings:
-            found = policy.override(found, price.plan_settings)
-    return policy.override(found, settings) if settings else found
+    return policy.narrowed(merchants, prices, settings)
 
 
 @lru_cache(maxsize=1024)

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import orjson
 
-from app.db import coupons, prices
+from app.db import prices
 from app.db.base import Row, Tx
 from app.domain.calendar import Interval, Period, Unit
-from app.domain.discount import Coupon, Discount
+from app.domain.discount import Discount
 from app.domain.invoice import Collection
 from app.domain.pricing import TrialEnd
 from app.domain.subscription import (
@@ -46,52 +46,6 @@ async def items(tx: Tx, keys: Sequence[Key]) -> dict[Key, tuple[Item, ...]]:
         item = Item(row["id"], price, row["quantity"], row["position"], row["since"])
         of_sub[row["merchant_id"], row["subscription_id"]].append(item)
     return {key: tuple(found) for key, found in of_sub.items()}
-
-
-async def discounts(tx: Tx, subs: Sequence[Row]) -> dict[Key, tuple[Discount, ...]]:
-    """What is taken off each subscription's bills: its own discounts, then its customer's."""
-    rows = await tx.fetch(
-        f"""
-        SELECT d.merchant_id, k.subscription_id, d.id, d.periods_remaining, d.item_id,
-               d.customer_id, d.promotion_code_id, d.offer_id, d.start_at, d.end_at,
-               {coupons.COLUMNS}
-          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
-               AS k (merchant_id, subscription_id, customer_id)
-         CROSS JOIN LATERAL (
-               SELECT o.*, 0 AS reach FROM discounts o
-                WHERE o.merchant_id = k.merchant_id AND o.subscription_id = k.subscription_id
-                  AND o.ended_at IS NULL
-                UNION ALL
-               SELECT o.*, 1 AS reach FROM discounts o
-                WHERE o.merchant_id = k.merchant_id AND o.customer_id = k.customer_id
-                  AND o.customer_id IS NOT NULL AND o.ended_at IS NULL) AS d
-          JOIN coupons c ON c.merchant_id = d.merchant_id AND c.id = d.coupon_id
-         ORDER BY k.subscription_id, d.reach, d.position, d.id
-        """,
-        [row["merchant_id"] for row in subs],
-        [row["id"] for row in subs],
-        [row["customer_id"] for row in subs],
-    )
-    known: dict[Key, Coupon] = {}
-    found: dict[Key, list[Discount]] = defaultdict(list)
-    for row in rows:
-        merchant, coupon_id = row["merchant_id"], row["coupon_id"]
-        given = known.get((merchant, coupon_id))
-        if given is None:
-            given = known[merchant, coupon_id] = coupons.coupon(row)
-        discount = Discount(
-            row["id"],
-            given,
-            row["periods_remaining"],
-            row["item_id"],
-            row["customer_id"],
-            row["promotion_code_id"],
-            row["offer_id"],
-            row["start_at"],
-            row["end_at"],
-        )
-        found[merchant, row["subscription_id"]].append(discount)
-    return {key: tuple(discounts) for key, discounts in found.items()}
 
 
 async def rates(tx: Tx, keys: Sequence[Key]) -> dict[Key, tuple[TaxRate, ...]]:

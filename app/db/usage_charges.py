@@ -13,13 +13,14 @@ from app.domain import billing
 from app.domain.billing import Account, Metered
 from app.domain.calendar import Period
 from app.domain.invoice import Charge
+from app.domain.metering import DOUBT
 from app.domain.pricing import Usage
 from app.domain.subscription import Item
 
 Key = tuple[UUID, UUID]
 
 
-async def with_late(tx: Tx, accounts: Sequence[Account], now: datetime | None) -> list[Account]:
+async def with_late(tx: Tx, accounts: Sequence[Account]) -> list[Account]:
     """The accounts with what is late for them, where they have metered items and are billed now."""
     metered = {
         (a.subscription.merchant_id, item.id): (a, item)
@@ -29,7 +30,7 @@ async def with_late(tx: Tx, accounts: Sequence[Account], now: datetime | None) -
     }
     if not metered:
         return list(accounts)
-    billed = await _billed(tx, metered, now)
+    billed = await _billed(tx, metered)
     measured = await usage.late(tx, [spans for spans, _ in billed])
     late: dict[Key, list[Charge]] = defaultdict(list)
     for spans, amount in billed:
@@ -52,13 +53,10 @@ async def with_late(tx: Tx, accounts: Sequence[Account], now: datetime | None) -
     ]
 
 
-async def _billed(
-    tx: Tx, metered: dict[Key, tuple[Account, Item]], now: datetime | None
-) -> list[tuple[Billed, int]]:
+async def _billed(tx: Tx, metered: dict[Key, tuple[Account, Item]]) -> list[tuple[Billed, int]]:
     """The spans of these items that were billed inside their merchants' windows, and for what."""
     subs = {
-        (a.subscription.merchant_id, a.subscription.id): _window(a, now)
-        for a, _ in metered.values()
+        (a.subscription.merchant_id, a.subscription.id): _window(a) for a, _ in metered.values()
     }
     rows = await tx.fetch(
         """
@@ -69,8 +67,7 @@ async def _billed(
                AS k (merchant_id, subscription_id, since)
           JOIN invoices i USING (merchant_id, subscription_id)
           JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
-         WHERE i.status <> 'void' AND i.period_end > k.since AND l.kind = 'usage'
-           AND l.period_end > k.since AND l.reverses_line_id IS NULL
+         WHERE l.kind = 'usage' AND l.period_end > k.since AND l.reverses_line_id IS NULL
          GROUP BY l.merchant_id, l.subscription_item_id, l.period_start, l.period_end
          ORDER BY l.period_start
         """,
@@ -99,7 +96,8 @@ async def _billed(
     return found
 
 
-def _window(account: Account, now: datetime | None) -> datetime:
+def _window(account: Account) -> datetime:
+    """Since when a span must have ended: what came after the last bill was taken that late."""
     sub = account.subscription
-    moment = now or sub.next_action_at or sub.start_at
-    return moment - timedelta(days=account.policy.late_usage_days)
+    since = sub.start_at if sub.period is None else sub.period.start
+    return since - timedelta(days=account.policy.late_usage_days) - DOUBT

@@ -92,6 +92,21 @@ def credit(
     )
 
 
+def take_back(balance: Balance, amount: int, invoice_id: UUID, new_id: NewId) -> BalanceEntry:
+    """What a credit note had given is taken back with it; posted by its maker."""
+    assert 0 < amount <= balance.amount
+    return BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        Type.CREDIT_NOTE,
+        -amount,
+        balance.amount - amount,
+        invoice_id,
+    )
+
+
 def adjust(
     balance: Balance, amount: int, description: str | None, new_id: NewId
 ) -> tuple[BalanceEntry, Entry]:

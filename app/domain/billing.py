@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from app.domain import discount as discounting
 from app.domain import invoicing, pricing, proration
 from app.domain import payment as paying
 from app.domain import policy as policies
@@ -23,7 +24,7 @@ from app.domain.invoice import BillingReason, Charge, Collection, Invoice, LineK
 from app.domain.invoicing import Billed, Credit
 from app.domain.money import divide
 from app.domain.pending import PendingItem
-from app.domain.policy import Policy
+from app.domain.policy import FirstPeriod, Policy
 from app.domain.pricing import SCALE, PlanKind, Price, Timing
 from app.domain.proration import FULL, Share
 from app.domain.subscription import Item, PausedInvoices, Subscription
@@ -95,10 +96,14 @@ def share_of(sub: Subscription, part: Period, index: int, policy: Policy) -> Sha
     if part == aligned:
         return FULL
     whole = sub.period
-    if whole is None or (aligned.start < whole.start and whole.end == aligned.end):
-        stub = whole if whole is not None and part.start >= whole.start else part
-        return proration.reference(part, stub, aligned, sub.interval, policy, sub.zone)
-    return proration.share(part, aligned, policy, sub.zone)
+    if whole is not None and not (aligned.start < whole.start and whole.end == aligned.end):
+        return proration.share(part, aligned, policy, sub.zone)
+    stub = whole if whole is not None and part.start >= whole.start else part
+    if index < 0 and policy.first_period is FirstPeriod.FREE:
+        return proration.NOTHING
+    if index < 0 and policy.first_period is FirstPeriod.FULL:
+        return proration.share(part, stub, policy, sub.zone)
+    return proration.reference(part, stub, aligned, sub.interval, policy, sub.zone)
 
 
 def charge(account: Account, item: Item, period: Period, share: Share) -> Charge:
@@ -294,11 +299,16 @@ def decide(
     billed = _bill(account, *bill, now, new_id)
     invoice = billed.invoice
     sub = replace(sub, latest_invoice_id=invoice.id)
-    used = _uses(sub, invoice.order)
+    used = _uses(account.subscription, invoice)
     if used:
         left = {use.id: use.periods_remaining for use in used}
-        kept = (replace(d, periods_remaining=left.get(d.id)) for d in sub.discounts)
-        sub = replace(sub, discounts=tuple(d for d in kept if d.periods_remaining != 0))
+        sub = replace(
+            sub,
+            discounts=tuple(
+                replace(d, periods_remaining=left[d.id]) if d.id in left else d
+                for d in sub.discounts
+            ),
+        )
     return Decision(
         sub.merchant_id,
         subscriptions=(sub,),
@@ -317,7 +327,10 @@ def decide(
 
 def _bill(account: Account, order: Order, lines: Lines, now: datetime, new_id: NewId) -> Billed:
     sub, policy = account.subscription, account.policy
-    what = invoicing.Bill(order, lines.charges, lines.credits, sub.discounts, policy)
+    discounts = sub.discounts
+    if discounts:
+        discounts = discounting.at(discounts, order.period.start)
+    what = invoicing.Bill(order, lines.charges, lines.credits, discounts, policy)
     meanwhile = PausedInvoices.NONE if sub.pause is None else sub.pause.invoices
     if meanwhile is PausedInvoices.DRAFT:
         return invoicing.draft(what, None, now, new_id)
@@ -329,23 +342,39 @@ def _bill(account: Account, order: Order, lines: Lines, now: datetime, new_id: N
     return invoicing.bill(what, account.balance, now, new_id)
 
 
-def _uses(sub: Subscription, order: Order) -> tuple[DiscountUse, ...]:
-    """The discounts of which this bill used up one paid period."""
-    if not sub.discounts or order.cycle_start is None:
+def _uses(sub: Subscription, invoice: Invoice) -> tuple[DiscountUse, ...]:
+    """The discounts of which this bill used up one paid period; at zero they stay for changes
+    inside it.
+    """
+    order = invoice.order
+    if not sub.discounts or order.cycle_start is None or invoice.status is Status.VOID:
         return ()
     if order.reason is BillingReason.SUBSCRIPTION_CANCEL:
         return ()
     return tuple(
         DiscountUse(sub.merchant_id, d.id, d.periods_remaining - 1, order.period.start)
         for d in sub.discounts
-        if d.periods_remaining is not None
+        if d.periods_remaining
     )
+
+
+def without_spent(sub: Subscription, at: datetime) -> tuple[Subscription, tuple[DiscountUse, ...]]:
+    """The subscription as a new period begins: discounts whose last period is over have ended."""
+    spent = [d for d in sub.discounts if d.periods_remaining == 0]
+    if not spent:
+        return sub, ()
+    left = tuple(d for d in sub.discounts if d.periods_remaining != 0)
+    uses = tuple(DiscountUse(sub.merchant_id, d.id, 0, at, is_removed=True) for d in spent)
+    return replace(sub, discounts=left), uses
 
 
 def _payments(
     account: Account, invoice: Invoice, now: datetime, new_id: NewId
 ) -> tuple[paying.Payment, ...]:
-    if invoice.status is not Status.OPEN or account.subscription.pause is not None:
+    pause = account.subscription.pause
+    if pause is not None and pause.invoices is PausedInvoices.KEEP:
+        return ()
+    if invoice.status is not Status.OPEN:
         return ()
     if invoice.order.collection is not Collection.CHARGE_AUTOMATICALLY:
         return ()

@@ -5,12 +5,12 @@ as the settlement says. Called for now, or kept for later and called by the cloc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from app.domain import billing, crediting, items, pricing, proration
+from app.domain import billing, crediting, items, pricing, waiting
 from app.domain import discount as discounting
 from app.domain.billing import Account, Lines
 from app.domain.calendar import SECOND, Interval, Period, Unit
@@ -19,11 +19,10 @@ from app.domain.discount import Discount
 from app.domain.errors import Conflict, InvalidRequest, NotFound
 from app.domain.event import Type
 from app.domain.ids import NewId
-from app.domain.invoice import BillingReason, Charge, LineKind
+from app.domain.invoice import BillingReason
 from app.domain.invoicing import Credit
-from app.domain.money import divide
-from app.domain.pending import PendingItem
 from app.domain.policy import DirectionBy, Policy, Settlement, When
+from app.domain.pricing import Timing
 from app.domain.proration import FULL, NOTHING, Share
 from app.domain.subscription import (
     ENDED,
@@ -64,15 +63,12 @@ def change(
         )
     recast = items.recast(sub, wanted, at, new_id)
     settlement = wanted.settlement or account.policy.settlement
-    waits = sub.status in (Status.SCHEDULED, Status.TRIALING) or (
-        sub.pause is not None and sub.pause.invoices is PausedInvoices.NONE
-    )
-    if waits:
-        decision = billing.updated(recast, _before(sub), new_id)
+    if _waits(sub, at):
+        decision = _changed_only(account, recast, now, new_id)
     elif recast.interval != sub.interval or settlement in RESETS:
         decision = _reset(account, recast, settlement, at, now, new_id)
     elif settlement is Settlement.NONE:
-        decision = billing.updated(recast, _before(sub), new_id)
+        decision = _unsettled(account, recast, at, now, new_id)
     else:
         decision = _prorated(account, recast, settlement, at, now, new_id)
     states = items.recast_states(sub, decision.subscriptions[0], at)
@@ -82,6 +78,49 @@ def change(
         new_discounts=states.new_discounts,
         discounts=decision.discounts + states.discounts,
     )
+
+
+def _waits(sub: Subscription, at: datetime) -> bool:
+    """Whether nothing runs that a change could be settled with: it has not begun, is on trial, or
+    is paused beyond what was paid for.
+    """
+    if sub.status in (Status.SCHEDULED, Status.TRIALING):
+        return True
+    still = sub.pause is not None and sub.pause.invoices is PausedInvoices.NONE
+    return still and (sub.period is None or at >= sub.period.end)
+
+
+def _changed_only(account: Account, recast: Subscription, now: datetime, new_id: NewId) -> Decision:
+    """It becomes another without a bill; what an item costs once waits, where the first bill is
+    over already.
+    """
+    sub = account.subscription
+    decision = billing.updated(recast, _before(sub), new_id)
+    if sub.period is None or sub.status is Status.TRIALING:
+        return decision
+    known = {item.id for item in sub.items}
+    added = [item for item in recast.items if item.id not in known]
+    fees = billing.setup_fees(account, added, Period(now, now + SECOND))
+    return replace(decision, pending=waiting.keep(sub, Lines(fees), now, new_id))
+
+
+def _unsettled(
+    account: Account, recast: Subscription, at: datetime, now: datetime, new_id: NewId
+) -> Decision:
+    """The present period is left as it is billed; what is in arrears costs for all of it what it
+    costs at its end. What goes before that is billed for what was used of it.
+    """
+    sub = account.subscription
+    known = {item.id: item for item in sub.items}
+    kept = tuple(
+        replace(item, since=known[item.id].since) if item.id in known else item
+        for item in recast.items
+    )
+    recast = replace(recast, items=kept)
+    gone = [item for item in sub.items if item.id not in {item.id for item in kept}]
+    used = Lines(billing.arrears(account, gone, at))
+    decision = billing.updated(recast, _before(sub), new_id)
+    return replace(decision, pending=waiting.keep(sub, used, now, new_id))
 
 
 def apply_planned(account: Account, planned: Scheduled, now: datetime, new_id: NewId) -> Decision:
@@ -114,14 +153,12 @@ def _prorated(
     share = billing.share_of(sub, rest, sub.period_index, account.policy)
     lines = _difference(account, recast, at, rest, share)
     changed = items.touched(sub, recast)
-    cut = _cut(account, changed, at, now, new_id)
+    cut = waiting.cut(account, changed, at, now, new_id)
     if settlement is Settlement.NEXT_INVOICE:
-        credited = [_pending(sub, line, now, new_id) for line in lines.credits]
-        charged = [_pending(sub, line, now, new_id) for line in lines.charges]
-        waiting = (*credited, *charged)
+        kept = waiting.keep(sub, lines, now, new_id)
         decision = billing.updated(recast, _before(sub), new_id)
-        return replace(decision, pending=(*cut.written, *waiting))
-    discounts = recast.discounts if share == FULL else _for_a_part(recast, share)
+        return replace(decision, pending=(*cut.written, *kept))
+    discounts = _for_a_part(recast, changed, share)
     billed = replace(account, subscription=replace(recast, discounts=discounts), pending=cut.kept)
     order = billing.order(recast, BillingReason.SUBSCRIPTION_UPDATE, rest)
     bill = order, billing.with_pending(billed, lines)
@@ -130,56 +167,20 @@ def _prorated(
     return replace(decision, pending=cut.with_taken(decision.pending))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Waiting charges after a change cut short those it is about: what waits now, and the rows."""
-
-    kept: tuple[PendingItem, ...]
-    deleted: tuple[PendingItem, ...]
-    fresh: tuple[PendingItem, ...]
-
-    @property
-    def written(self) -> tuple[PendingItem, ...]:
-        return (*self.deleted, *self.fresh)
-
-    def with_taken(self, taken: tuple[PendingItem, ...]) -> tuple[PendingItem, ...]:
-        """The rows once an invoice took what was kept; what was new is written with it at once."""
-        new = {item.id for item in self.fresh}
-        return (
-            *self.deleted,
-            *(replace(item, version=1) if item.id in new else item for item in taken),
-        )
-
-
-def _cut(account: Account, which: set[UUID], at: datetime, now: datetime, new_id: NewId) -> _Cut:
-    """A charge that still waits needs no credit: it ends at `at`, or is not made at all.
-
-    What is left of it is its amount less the unused part, so that both add up to it.
+def _for_a_part(sub: Subscription, changed: set[UUID], share: Share) -> tuple[Discount, ...]:
+    """The discounts as they are for what is charged anew: fixed amounts in the proportion of the
+    time, and of the items that change among all that share them.
     """
-    sub, policy = account.subscription, account.policy
-    kept, deleted, fresh = [], [], []
-    for item in account.pending:
-        charge = item.line
-        about = isinstance(charge, Charge) and charge.item_id in which
-        if not isinstance(charge, Charge) or not about or charge.period.end <= at:
-            kept.append(item)
-            continue
-        if charge.kind is not LineKind.PERIOD:
-            kept.append(item)
-            continue
-        deleted.append(replace(item, deleted_at=now, version=item.version + 1))
-        if charge.period.start < at:
-            rest = proration.share(Period(at, charge.period.end), charge.period, policy, sub.zone)
-            unused = divide(charge.amount * rest.part, rest.whole, policy.rounding)
-            used = replace(
-                charge, period=Period(charge.period.start, at), amount=charge.amount - unused
-            )
-            fresh.append(_pending(sub, used, now, new_id))
-    return _Cut((*kept, *fresh), tuple(deleted), tuple(fresh))
-
-
-def _for_a_part(sub: Subscription, share: Share) -> tuple[Discount, ...]:
-    return tuple(discounting.prorated(d, share.part, share.whole) for d in sub.discounts)
+    costs = {item.id: _amount(item) for item in sub.items if item.price.timing is Timing.ADVANCE}
+    whole = sum(costs.values())
+    part = sum(cost for item_id, cost in costs.items() if item_id in changed)
+    if not whole:
+        part = whole = 1
+    if part * share.part == whole * share.whole:
+        return sub.discounts
+    return tuple(
+        discounting.prorated(d, share.part * part, share.whole * whole) for d in sub.discounts
+    )
 
 
 def _difference(
@@ -232,18 +233,23 @@ def _reset(
     added = [item for item in running.items if item.id not in known]
     charges += billing.setup_fees(account, added, period)
     charges += billing.advance(account, running.items, period, FULL)
-    given = [] if settlement is Settlement.RESET_WITHOUT_CREDIT else _unused(account, known, at)
+    given, cut = _unused(account, known, at), waiting.cut(account, known, at, now, new_id)
+    if settlement is Settlement.RESET_WITHOUT_CREDIT:
+        given, cut = [], waiting.Cut(account.pending)
     # Where the present period was billed at this very instant, that bill has the boundary's name.
     boundary = at if sub.period.start < at else None
     order = billing.order(running, BillingReason.SUBSCRIPTION_UPDATE, period, boundary)
-    bill = order, billing.with_pending(account, Lines(charges, given))
+    # A new period is billed: what the last one used up of the discounts is gone with it.
+    running, spent = billing.without_spent(running, at)
+    billed = replace(account, subscription=running, pending=cut.kept)
+    bill = order, billing.with_pending(billed, Lines(charges, given))
     told = running, Type.SUBSCRIPTION_UPDATED
-    billed = replace(account, subscription=running)
-    return billing.decide(billed, told, bill, now, new_id, _before(sub))
-
-
-def _pending(sub: Subscription, line: Charge | Credit, now: datetime, new_id: NewId) -> PendingItem:
-    return PendingItem(new_id(), sub.merchant_id, sub.customer_id, sub.id, sub.currency, line, now)
+    decision = billing.decide(billed, told, bill, now, new_id, _before(sub))
+    return replace(
+        decision,
+        pending=cut.with_taken(decision.pending),
+        discounts=(*spent, *decision.discounts),
+    )
 
 
 # ── when a change takes place ─────────────────────────────────────────────────────────────────────

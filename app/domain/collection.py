@@ -214,7 +214,7 @@ def _succeeded(
         Event(new_id(), Type.PAYMENT_SUCCEEDED, payment),
         Event(new_id(), Type.INVOICE_PAID, invoice),
     ]
-    sub = _paid_up(bill.subscription, invoice)
+    sub = paid_up(bill.subscription, invoice)
     if sub is not None:
         events.append(Event(new_id(), Type.SUBSCRIPTION_ACTIVATED, sub))
     return Decision(
@@ -251,7 +251,7 @@ def pay_outside(
         amount,
     )
     events = [Event(new_id(), Type.INVOICE_PAID, paid)]
-    active = _paid_up(sub, paid)
+    active = paid_up(sub, paid)
     if active is not None:
         events.append(Event(new_id(), Type.SUBSCRIPTION_ACTIVATED, active))
     return Decision(
@@ -274,6 +274,8 @@ def void(
     status = invoices.after(invoice.status, invoices.Action.VOID)
     if invoice.amount_paid:
         raise Conflict("It is partly paid; refund that first.", code="invoice_partly_paid")
+    if invoice.amount_credited:
+        raise Conflict("Credit notes took of it; void those first.", code="invoice_credited")
     voided = replace(invoice, status=status, voided_at=now, version=invoice.version + 1)
     back = invoice.balance_applied
     return Decision(
@@ -461,7 +463,7 @@ def _moved(payment: Payment, attempt: Attempt, told: Type, new_id: NewId) -> Dec
     )
 
 
-def _paid_up(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
+def paid_up(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
     """The subscription, running again because its latest invoice is paid; None if unchanged."""
     if sub is None or invoice.status is not invoices.Status.PAID:
         return None

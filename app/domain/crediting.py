@@ -12,7 +12,7 @@ from uuid import UUID
 from app.domain.calendar import Period
 from app.domain.invoice import DiscountPart, Line
 from app.domain.invoicing import Credit
-from app.domain.money import apportion
+from app.domain.money import apportion, divide, spread
 from app.domain.policy import Policy
 from app.domain.proration import Share, share
 from app.domain.tax import TaxPart
@@ -89,6 +89,50 @@ def amount(charged: Charged, wanted: int) -> Credit:
         for parts in _all(charged)
     )
     return _credit(charged, period, of, wanted, offs, taxes)
+
+
+def gross(charged: Charged, wanted: int) -> Credit:
+    """Credit `wanted` of what the line came to with discounts and all tax; no more than is left.
+
+    The gross is spread over the discounted amount and the taxes on top of it; the discounts and
+    the taxes inside follow the discounted amount.
+    """
+    line, (offs_left, taxes_left) = charged.line, _all(charged)
+    if wanted == gross_left(charged):
+        whole_ = whole(charged)
+        assert whole_ is not None
+        return whole_
+    net = charged.left - sum(offs_left)
+    is_inside = [part.rate.inclusive for part in line.taxes]
+    on_top = [tax for tax, inside in zip(taxes_left, is_inside, strict=True) if not inside]
+    part, *on_top = spread(wanted, [net, *on_top])
+    within = [tax for tax, inside in zip(taxes_left, is_inside, strict=True) if inside]
+    offs, within = (
+        apportion([each * part for each in parts], net) if parts and net else [0] * len(parts)
+        for parts in (offs_left, within)
+    )
+    taxes = [within.pop(0) if inside else on_top.pop(0) for inside in is_inside]
+    of = Share(part + sum(offs), line.charge.amount)
+    return _credit(charged, line.charge.period, of, part + sum(offs), offs, taxes)
+
+
+def gross_left(charged: Charged) -> int:
+    """What is left of the line with its discounts and all of its tax."""
+    offs, taxes = _all(charged)
+    parts = zip(charged.line.taxes, taxes, strict=True)
+    return charged.left - sum(offs) + sum(tax for part, tax in parts if not part.rate.inclusive)
+
+
+def units(charged: Charged, quantity: int) -> int:
+    """The line's amount for `quantity` units more than have come back so far; 0 beyond the last.
+
+    Units of one line cost what they cost together: credited one by one they add up to the line.
+    """
+    whole_, of = charged.line.charge.amount, charged.line.charge.quantity
+    done = divide(charged.returned.amount * of, whole_)
+    if quantity < 1 or done + quantity > of:
+        return 0
+    return min(charged.left, divide(whole_ * (done + quantity), of) - charged.returned.amount)
 
 
 def returned_after(charged: Charged, credit: Credit) -> Charged:

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.domain.balance import BalanceEntry
+from app.domain.credit_note import CreditNote
 from app.domain.discount import Discount
 from app.domain.event import Event
 from app.domain.invoice import Invoice
@@ -71,6 +72,7 @@ class Decision:
     items: tuple[ItemState, ...] = ()
     scheduled: tuple[ScheduledState, ...] = ()
     invoices: tuple[Invoice, ...] = ()
+    credit_notes: tuple[CreditNote, ...] = ()
     pending: tuple[PendingItem, ...] = ()
     payments: tuple[Payment, ...] = ()
     attempts: tuple[Attempt, ...] = ()

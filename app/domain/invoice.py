@@ -202,6 +202,10 @@ class Invoice:
         return self.order.merchant_id
 
     @property
+    def series(self) -> str:
+        return self.order.series
+
+    @property
     def amount_remaining(self) -> int:
         """What is still to be paid, in minor units."""
         return self.amount_due - self.amount_paid - self.amount_credited
@@ -251,6 +255,21 @@ def after(status: Status, action: Action) -> Status:
 def owed_on(invoice: Invoice) -> Account:
     """Where the unpaid rest of the invoice stands: written off, it is a bad debt."""
     return Account.BAD_DEBT if invoice.status is Status.UNCOLLECTIBLE else Account.RECEIVABLE
+
+
+def credit(invoice: Invoice, amount: int, now: datetime) -> Invoice:
+    """The invoice after a credit note took `amount` minor units off what is still to be paid."""
+    credited = invoice.amount_credited + amount
+    assert 0 < amount <= invoice.amount_remaining, "credited more than was due"
+    if amount < invoice.amount_remaining:
+        return replace(invoice, amount_credited=credited, version=invoice.version + 1)
+    return replace(
+        invoice,
+        status=after(invoice.status, Action.PAY),
+        amount_credited=credited,
+        paid_at=now,
+        version=invoice.version + 1,
+    )
 
 
 def pay(invoice: Invoice, amount: int, now: datetime) -> Invoice:

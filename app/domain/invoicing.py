@@ -250,13 +250,20 @@ def _facts(charge: Charge, amount: int) -> Facts:
     )
 
 
+def revenue_of(line: Line, finalized_at: datetime) -> Account:
+    """Where the net of a line was posted: earned at once, or deferred over its period."""
+    if line.charge.kind not in PERIODICAL or line.charge.period.end <= finalized_at:
+        return Account.REVENUE
+    return Account.DEFERRED_REVENUE
+
+
 def _moves(invoice: Invoice) -> tuple[tuple[Account, int], ...]:
     """What finalization owes the receivable to: revenue, earned or still deferred, and tax."""
     earned = deferred = 0
     now = invoice.finalized_at
     assert now is not None
     for line in invoice.lines:
-        if line.charge.kind not in PERIODICAL or line.charge.period.end <= now:
+        if revenue_of(line, now) is Account.REVENUE:
             earned += line.net
         else:
             deferred += line.net

@@ -10,7 +10,7 @@ from app.domain.calendar import Interval
 from app.domain.decision import Decision, DiscountUse, ItemState, NewDiscount, ScheduledState
 from app.domain.errors import InvalidRequest
 from app.domain.ids import NewId
-from app.domain.pricing import check_quantity
+from app.domain.pricing import check_quantity, check_together
 from app.domain.subscription import (
     Change,
     Item,
@@ -72,6 +72,7 @@ def _items(sub: Subscription, change: Change, new_id: NewId) -> list[Item]:
         raise InvalidRequest(f"A subscription has at most {ITEMS_MAX} items.", param="items")
     for item in items:
         check_quantity(item.price, item.quantity)
+    check_together([item.price for item in items])
     return items
 
 

@@ -4,7 +4,7 @@ An entry is balanced by its very shape, so a transaction (the entries that share
 zero without anything having to check it, in the manner of a transfer in TigerBeetle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -33,6 +33,8 @@ class Source(StrEnum):
     INVOICE_WRITE_OFF = "invoice_write_off"
     PAYMENT = "payment"
     REFUND = "refund"
+    CREDIT_NOTE = "credit_note"
+    CREDIT_NOTE_VOID = "credit_note_void"
     BALANCE = "balance"
 
 
@@ -53,3 +55,8 @@ class Entry:
     credit: str
     currency: str
     amount: int
+
+
+def swapped(entry: Entry) -> Entry:
+    """The same amount the other way round."""
+    return replace(entry, debit=entry.credit, credit=entry.debit)

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from app.domain import billing, changing, collection, items, pausing, periods
+from app.domain import billing, changing, collection, items, pausing, periods, waiting
 from app.domain.billing import Account, Lines
 from app.domain.calendar import SECOND, Period
 from app.domain.crediting import Charged, unused, whole
 from app.domain.decision import Decision
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason, Charge
@@ -63,7 +63,10 @@ def step(account: Account, now: datetime, new_id: NewId) -> Decision:
         return _unpayable(pausing.resume(account, due, now, new_id), new_id)
     planned = sub.scheduled[0] if sub.scheduled and sub.pause is None else None
     if planned is not None and planned.due_at <= due:
-        return _planned(account, planned, now, new_id)
+        try:
+            return _planned(account, planned, now, new_id)
+        except InvalidRequest:  # what it was to change is gone, or does not fit any more
+            return changing.add(sub, [], [planned], now, new_id)
     if sub.status is Status.TRIALING:
         return _end_trial(account, now, new_id)
     renewed = periods.enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
@@ -78,10 +81,10 @@ def _planned(account: Account, planned: Scheduled, now: datetime, new_id: NewId)
         return pausing.pause_as_planned(account, planned, now, new_id)
     if planned.due_at < sub.period.end:
         return changing.apply_planned(account, planned, now, new_id)
-    happening = Happening.START if sub.status is Status.TRIALING else Happening.RENEW
-    return _unpayable(
-        periods.enter(account, sub.period_index + 1, happening, now, new_id, planned), new_id
-    )
+    if sub.status is Status.TRIALING:
+        return _end_trial(account, now, new_id, planned)
+    index = sub.period_index + 1
+    return _unpayable(periods.enter(account, index, Happening.RENEW, now, new_id, planned), new_id)
 
 
 def _unpayable(decision: Decision, new_id: NewId) -> Decision:
@@ -211,6 +214,8 @@ def end(
     sub = account.subscription
     status = after(sub.status, Happening.CANCEL)
     bill = None
+    cut = _cut(account, credit, at, now, new_id)
+    account = replace(account, pending=cut.kept)
     lines = _last_lines(account, credit, at)
     if lines:
         ran = sub.period is not None and sub.period.start < at
@@ -230,10 +235,30 @@ def end(
         version=sub.version + 1,
     )
     told = (ended, Type.SUBSCRIPTION_CANCELED)
-    decision = billing.decide(
-        replace(account, subscription=_unpaused(sub)), told, bill, now, new_id
+    at_last = replace(account, subscription=_unpaused(sub))
+    decision = billing.decide(at_last, told, bill, now, new_id)
+    drafts, payments = pausing.released(account, now, new_id)
+    return replace(
+        decision,
+        invoices=decision.invoices + drafts,
+        payments=decision.payments + payments,
+        pending=cut.with_taken(decision.pending),
+        scheduled=items.dropped(sub, now),
     )
-    return replace(decision, scheduled=items.dropped(sub, now))
+
+
+def _cut(
+    account: Account, credit: CancelCredit, at: datetime, now: datetime, new_id: NewId
+) -> waiting.Cut:
+    """What waits is cut as what was billed is credited."""
+    sub, policy = account.subscription, account.policy
+    match credit:
+        case CancelCredit.PRORATED:
+            return waiting.cut(account, None, used_until(at, policy, sub.zone), now, new_id)
+        case CancelCredit.FULL if sub.period is not None:
+            return waiting.cut(account, None, sub.period.start, now, new_id)
+        case _:
+            return waiting.Cut(account.pending)
 
 
 def _last_lines(account: Account, credit: CancelCredit, at: datetime) -> Lines:
@@ -273,9 +298,6 @@ def credits_of(account: Account, credit: CancelCredit, at: datetime) -> list[Cre
 
 def _rest(account: Account, charged: Charged, at: datetime) -> Credit | None:
     sub, policy = account.subscription, account.policy
-    period = charged.line.charge.period
-    if at <= period.start:
-        return whole(charged)
     return unused(charged, used_until(at, policy, sub.zone), policy, sub.zone)
 
 
@@ -299,11 +321,14 @@ def start(account: Account, now: datetime, new_id: NewId) -> Decision:
     return billing.decide(undiscounted, told, (order, lines), now, new_id)
 
 
-def _end_trial(account: Account, now: datetime, new_id: NewId) -> Decision:
+def _end_trial(
+    account: Account, now: datetime, new_id: NewId, planned: Scheduled | None = None
+) -> Decision:
     """Bill the first period; without a payment method to charge it to, do as was decided."""
     sub = account.subscription
     assert sub.period is not None
-    started = periods.enter(account, sub.period_index + 1, Happening.START, now, new_id)
+    index = sub.period_index + 1
+    started = periods.enter(account, index, Happening.START, now, new_id, planned)
     if not any(p.status is PaymentStatus.REQUIRES_PAYMENT_METHOD for p in started.payments):
         return started
     behaviour = sub.trial_end_without_payment_method

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain import billing, changing, crediting, items, periods
+from app.domain import billing, changing, crediting, items, periods, waiting
 from app.domain import payment as paying
 from app.domain.billing import Account, Lines
-from app.domain.calendar import Period
+from app.domain.calendar import SECOND, Period
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Type
@@ -44,21 +44,28 @@ def pause(
     if wanted.invoices is not PausedInvoices.NONE or sub.period is None:
         return billing.told_of(*told, new_id)
     charges = billing.arrears(account, sub.items, at)
-    given = []
+    given, cut = [], waiting.Cut(account.pending)
     if unused is PauseUnused.CREDIT and at < sub.period.end:
         found = [
             crediting.unused(charged, at, account.policy, sub.zone) for charged in account.charged
         ]
         given = [credit for credit in found if credit is not None]
-        if sub.period.start < at:
-            paused = replace(paused, period=Period(sub.period.start, at))
+        cut = waiting.cut(account, None, at, now, new_id)
+        # A period is longer than nothing: given back at its very start, a second of it stays.
+        paused = replace(
+            paused, period=Period(sub.period.start, max(at, sub.period.start + SECOND))
+        )
     lines = Lines(charges, given)
     if not lines:
-        return billing.told_of(paused, Type.SUBSCRIPTION_PAUSED, new_id)
+        decision = billing.told_of(paused, Type.SUBSCRIPTION_PAUSED, new_id)
+        return replace(decision, pending=cut.written)
     span = Period(sub.period.start, at) if sub.period.start < at else sub.period
     order = billing.order(sub, BillingReason.SUBSCRIPTION_UPDATE, span)
     told = paused, Type.SUBSCRIPTION_PAUSED
-    return billing.decide(account, told, (order, billing.with_pending(account, lines)), now, new_id)
+    billed = replace(account, pending=cut.kept)
+    bill = order, billing.with_pending(billed, lines)
+    decision = billing.decide(billed, told, bill, now, new_id)
+    return replace(decision, pending=cut.with_taken(decision.pending))
 
 
 def schedule(sub: Subscription, wanted: Pause, now: datetime, new_id: NewId) -> Decision:
@@ -109,7 +116,7 @@ def resume(account: Account, at: datetime, now: datetime, new_id: NewId) -> Deci
     assert sub.period is not None
     if sub.pause.invoices is not PausedInvoices.NONE:
         return _go_on(account, now, new_id)
-    if at < sub.period.end:
+    if at < sub.period.end == sub.interval.after(sub.anchor, sub.period_index + 1, sub.zone):
         found = tuple(_since(item, at) for item in sub.items)
         running = replace(
             sub,
@@ -120,6 +127,7 @@ def resume(account: Account, at: datetime, now: datetime, new_id: NewId) -> Deci
         )
         decision = billing.told_of(running, Type.SUBSCRIPTION_RESUMED, new_id)
         return replace(decision, items=items.recast_states(sub, running, at).items)
+    at = max(at, sub.period.end)
     anchor, index = at, 0
     if account.policy.pause_resume is PauseResume.STUB and sub.period_index >= sub.first_index:
         anchor, index = sub.anchor, sub.interval.index(sub.anchor, at, sub.zone)
@@ -135,14 +143,22 @@ def _go_on(account: Account, now: datetime, new_id: NewId) -> Decision:
     running = replace(
         sub, status=after(sub.status, Happening.RESUME), pause=None, version=sub.version + 1
     )
+    drafts, payments = released(account, now, new_id)
+    decision = billing.told_of(running, Type.SUBSCRIPTION_RESUMED, new_id)
+    return replace(decision, invoices=drafts, payments=payments)
+
+
+def released(
+    account: Account, now: datetime, new_id: NewId
+) -> tuple[tuple[Invoice, ...], tuple[paying.Payment, ...]]:
+    """What a pause held back: drafts, to be finalized, and payments of what stayed open."""
     drafts, payments = [], []
     for invoice in account.held:
         if invoice.status is InvoiceStatus.DRAFT:
             drafts.append(replace(invoice, finalize_at=now, version=invoice.version + 1))
         elif _is_collected(invoice):
             payments.append(paying.schedule(invoice, account.method_id, now, new_id))
-    decision = billing.told_of(running, Type.SUBSCRIPTION_RESUMED, new_id)
-    return replace(decision, invoices=tuple(drafts), payments=tuple(payments))
+    return tuple(drafts), tuple(payments)
 
 
 def _is_collected(invoice: Invoice) -> bool:

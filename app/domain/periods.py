@@ -10,9 +10,14 @@ from app.domain.decision import Decision
 from app.domain.event import Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason
-from app.domain.policy import FirstPeriod, Policy
-from app.domain.proration import FULL, NOTHING, Share
-from app.domain.subscription import Happening, Item, Scheduled, Subscription, after
+from app.domain.subscription import (
+    Happening,
+    Item,
+    PausedInvoices,
+    Scheduled,
+    Subscription,
+    after,
+)
 
 
 def enter(
@@ -47,7 +52,7 @@ def enter(
     decision = begin(entering, sub, (period, index), happening, Lines(charges), now, new_id)
     if planned is None:
         return decision
-    states = items.recast_states(sub, fresh, start)
+    states = items.recast_states(sub, decision.subscriptions[0], start)
     return replace(
         decision,
         items=states.items,
@@ -67,17 +72,18 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
     new_id: NewId,
 ) -> Decision:
     """Begin a period of the account's subscription; `lines` of what came before are billed too."""
-    sub = account.subscription
+    sub, spent = billing.without_spent(account.subscription, entered[0].start)
+    account = replace(account, subscription=sub)
     period, index = entered
     is_first = before.period_index < before.first_index
     share = billing.share_of(replace(sub, period=period), period, index, account.policy)
-    if is_first and share != FULL:
-        share = _first(account.policy, share)
     charges = list(lines.charges)
     charges += billing.setup_fees(account, sub.items if is_first else _added(before, sub), period)
     charges += billing.advance(account, sub.items, period, share)
     reason, told = _told(happening)
-    order = billing.order(sub, reason, period, cycle_start=period.start)
+    # Where a period begins again at the instant of the last, that one's bill has its name.
+    again = before.period is not None and before.period.start == period.start
+    order = billing.order(sub, reason, period, cycle_start=None if again else period.start)
     cycles = sub.cycles_left
     running = replace(
         sub,
@@ -89,8 +95,12 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
         cycles_left=None if cycles is None else max(0, cycles - (index >= 0)),
         version=before.version + 1,
     )
+    if sub.pause is not None and sub.pause.invoices is PausedInvoices.VOID:
+        account = replace(account, pending=(), late=())  # what waits is not given away
     due = billing.with_pending(account, Lines(charges, lines.credits))
     decision = billing.decide(account, (running, told), (order, due), now, new_id)
+    if spent:
+        decision = replace(decision, discounts=(*spent, *decision.discounts))
     if running.items is sub.items:
         return decision
     return replace(decision, items=items.recast_states(sub, running, period.start).items)
@@ -118,14 +128,3 @@ def _since_the_boundary(found: tuple[Item, ...]) -> tuple[Item, ...]:
     if all(item.since is None for item in found):
         return found
     return tuple(item if item.since is None else replace(item, since=None) for item in found)
-
-
-def _first(policy: Policy, share: Share) -> Share:
-    """What the stub before the first full period costs of a full price."""
-    match policy.first_period:
-        case FirstPeriod.PRORATED:
-            return share
-        case FirstPeriod.FULL:
-            return FULL
-        case FirstPeriod.FREE:
-            return NOTHING

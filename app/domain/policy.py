@@ -4,7 +4,7 @@ A merchant's settings are overridden by a plan's, and these by a single call's. 
 in the API ("proration_basis": "day"), in the database and here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.domain.discount import Stacking
 from app.domain.errors import Problem
 from app.domain.money import Rounding
+from app.domain.pricing import Price
 from app.domain.pricing import TrialEnd as TrialEnd  # noqa: PLC0414  a dial like these
 from app.domain.tax import TaxRounding
 
@@ -193,6 +194,15 @@ def override(policy: Policy, settings: Mapping[str, Any]) -> Policy:
     if not settings:
         return policy
     return replace(policy, **{name: TYPES[name](value) for name, value in settings.items()})
+
+
+def narrowed(merchants: Policy, prices: Iterable[Price], settings: Mapping[str, object]) -> Policy:
+    """The merchant's policy with what the plans say otherwise, and then the subscription."""
+    found = merchants
+    for price in prices:
+        if price.plan_settings:
+            found = override(found, price.plan_settings)
+    return override(found, settings) if settings else found
 
 
 @lru_cache(maxsize=1024)

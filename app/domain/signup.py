@@ -138,7 +138,7 @@ def _new(cmd: Create, now: datetime, new_id: NewId) -> Subscription:
     start = cmd.start_at or now
     trial_days = first.trial_days if cmd.trial_days is None else cmd.trial_days
     trial_end = cmd.trial_end or (start + timedelta(days=trial_days) if trial_days else None)
-    return Subscription(
+    made = Subscription(
         id=new_id(),
         merchant_id=cmd.merchant_id,
         customer_id=cmd.customer_id,
@@ -178,6 +178,7 @@ def _new(cmd: Create, now: datetime, new_id: NewId) -> Subscription:
         ),
         settings=cmd.settings or {},
     )
+    return replace(made, period_index=made.first_index - 1)
 
 
 def _anchor(cmd: Create, interval: Interval, begin: datetime) -> datetime:

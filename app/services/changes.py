@@ -1,18 +1,18 @@
 """Changing what a subscription is: other items now or later, paused, resumed, a longer trial."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app import ids
-from app.db import billing, decisions, invoices, policies, prices
+from app.db import billing, decisions, prices
 from app.db.base import Tx
-from app.domain import changing, pausing
+from app.domain import changing, command, pausing, pricing
 from app.domain.billing import Account
 from app.domain.decision import Decision
-from app.domain.errors import Conflict, Stale
-from app.domain.policy import PauseUnused, Policy, Settlement, When
+from app.domain.errors import Stale
+from app.domain.policy import PauseUnused, Settlement, When
 from app.domain.subscription import Change, ItemChange, Pause, PausedInvoices
 from app.ids import new_id
 from app.runtime import Runtime
@@ -70,31 +70,27 @@ async def change(rt: Runtime, caller: Caller, cmd: ChangeSubscription) -> UUID:
 
 async def decide(tx: Tx, account: Account, cmd: ChangeSubscription, now: datetime) -> Decision:
     """What the change would be: the decision, not recorded."""
-    sub = account.subscription
-    wanted, policy = await _wanted(tx, account, cmd)
-    account = replace(account, policy=policy)
-    when = cmd.when or changing.when(sub, wanted, policy)
-    if isinstance(when, datetime):
-        return changing.schedule(sub, wanted, when, now, new_id)
-    if when is When.PERIOD_END:
-        if sub.period is None:
-            raise Conflict("It has not started yet; change it now.", code="subscription_scheduled")
-        return changing.schedule(sub, wanted, sub.period.end, now, new_id)
-    return changing.change(account, wanted, now, now, new_id)
+    return command.change(account, await wanted(tx, account, cmd), cmd.when, now, new_id)
 
 
-async def _wanted(tx: Tx, account: Account, cmd: ChangeSubscription) -> tuple[Change, Policy]:
-    """The change with its prices, and the policy with what their plans say otherwise."""
+async def wanted(tx: Tx, account: Account, cmd: ChangeSubscription) -> Change:
+    """The change with its prices. Raises InvalidRequest."""
     merchant = account.subscription.merchant_id
     known = {item.id: item.price.id for item in account.subscription.items}
-    wanted = [item.price_id for item in cmd.items if item.price_id is not None]
+    named = [item.price_id for item in cmd.items if item.price_id is not None]
     anew = [
         item.price_id
         for item in cmd.items
         if item.price_id is not None and (item.id is None or known.get(item.id) != item.price_id)
     ]
     await billing.check_prices(tx, anew)
-    priced = await prices.load(tx, ((merchant, price) for price in wanted))
+    priced = await prices.load(tx, ((merchant, price) for price in named))
+    if anew:
+        country = await billing.country_of(tx, account.subscription.customer_id)
+        for place, item in enumerate(cmd.items):
+            if item.price_id in anew:
+                price = priced[merchant, item.price_id]
+                pricing.check_offered(price, country, param=f"items[{place}].price_id")
     items = tuple(
         ItemChange(
             item_id=item.id,
@@ -104,8 +100,7 @@ async def _wanted(tx: Tx, account: Account, cmd: ChangeSubscription) -> tuple[Ch
         )
         for item in cmd.items
     )
-    policy = policies.narrowed(account.policy, priced.values(), account.subscription.settings)
-    return Change(items=items, settlement=cmd.settlement), policy
+    return Change(items=items, settlement=cmd.settlement)
 
 
 def check_version(account: Account, expected: int | None) -> None:
@@ -132,11 +127,7 @@ async def pause(rt: Runtime, caller: Caller, cmd: PauseSubscription) -> UUID:
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, cmd.id)
         wanted = Pause(now, cmd.invoices, cmd.resumes_at)
-        if cmd.when is When.PERIOD_END:
-            decision = pausing.schedule(account.subscription, wanted, now, new_id)
-        else:
-            unused = cmd.unused or account.policy.pause_unused
-            decision = pausing.pause(account, wanted, unused, now, new_id)
+        decision = command.pause(account, wanted, cmd.when, cmd.unused, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
     await collect(rt, decision, now)
@@ -147,8 +138,7 @@ async def resume(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
     """Let a paused subscription go on, and collect what its pause has held back."""
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, subscription_id)
-        held = await invoices.held(tx, subscription_id)
-        decision = pausing.resume(replace(account, held=held), now, now, new_id)
+        decision = pausing.resume(account, now, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
     await collect(rt, decision, now)

@@ -1,6 +1,7 @@
 """Refunds: reserve, call the gateway, settle. Never more than was captured, ever."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -58,7 +59,6 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
         captured = await payments.captured_attempt(tx, payment)
         if captured is None:
             raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
-        account = await payments.gateway_account(tx, captured.gateway_account_id)
         decision = refunding.request(
             payment, captured, cmd.amount, cmd.reason, now, new_id, reference
         )
@@ -66,10 +66,20 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
         refund = decision.refunds[0]
         await deeds.note(tx, caller, "refund.created", refund.id, now, amount=refund.amount)
         await idempotency.answered(tx, caller, ids.show("re", refund.id))
-    assert captured.gateway_reference is not None
-    request = _request(refund, captured.gateway_reference)
-    await _settle(rt, refund, await _send(open_account(rt, account), request), now)
+    await carry_out(rt, decision.refunds, now)
     return refund.id
+
+
+async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> None:
+    """Send refunds that are reserved and committed, and settle what the gateway answers."""
+    if not reserved:
+        return
+    async with rt.db.begin_system() as tx:
+        calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in reserved])
+    for refund in reserved:
+        call = calls[refund.merchant_id, refund.id]
+        request = _request(refund, call["payment_reference"])
+        await _settle(rt, refund, await _send(open_account(rt, call), request), now)
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:

@@ -14,14 +14,16 @@ from typing import Final
 from uuid import UUID
 
 from app import log
-from app.db import accounts, decisions, subscriptions
+from app.db import accounts, decisions, redemptions, subscriptions
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
 from app.domain import lifecycle
 from app.domain.balance import Balance
+from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import BillingError, Conflict, Stale
+from app.domain.subscription import Status
 from app.ids import new_id
 from app.runtime import Runtime
 
@@ -139,6 +141,7 @@ async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
     decided: list[Decision] = []
     parked = 0
     held: dict[tuple[UUID, str], Balance] = {}
+    used: dict[UUID, int | None] = {}
     for place, account in enumerate(loaded):
         if place % SLICE == 0:
             await asyncio.sleep(0)
@@ -147,18 +150,45 @@ async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
             if lifecycle.is_hopelessly_behind(sub, now):
                 raise TooFarBehind(sub.period_index)  # noqa: TRY301  one way to park for all reasons
             spent = held.get((sub.customer_id, sub.currency))
-            decision = lifecycle.step(
-                account if spent is None else replace(account, balance=spent), now, new_id
-            )
+            if spent is not None:
+                account = replace(account, balance=spent)  # noqa: PLW2901  as it is by now
+            if used:
+                account = _as_used(account, used)  # noqa: PLW2901
+            decision = lifecycle.step(account, now, new_id)
         except Exception as error:
             await _park(tx, (sub.merchant_id, sub.id), error, now)
             parked += 1
             continue
         for entry in decision.balances:
             held[entry.customer_id, entry.currency] = replace(account.balance, amount=entry.ending)
+        used.update({use.id: use.periods_remaining for use in decision.discounts})
         decided.append(decision)
     recorded = await decisions.record(tx, decided, now)
+    await _release(tx, decided, now)
     return Run(len(decided), recorded.invoices, recorded.payments, parked)
+
+
+async def _release(tx: Tx, decided: Sequence[Decision], now: datetime) -> None:
+    """What subscriptions that never came to be had redeemed can be redeemed by others."""
+    never = [
+        (sub.merchant_id, sub.id)
+        for decision in decided
+        for sub in decision.subscriptions
+        if sub.status is Status.INCOMPLETE_EXPIRED
+    ]
+    if never:
+        await redemptions.release(tx, never, now)
+
+
+def _as_used(account: Account, used: dict[UUID, int | None]) -> Account:
+    """The account with what others of its customer used up of a common discount in this chunk."""
+    sub = account.subscription
+    if not any(d.customer_id is not None and d.id in used for d in sub.discounts):
+        return account
+    left = tuple(
+        replace(d, periods_remaining=used.get(d.id, d.periods_remaining)) for d in sub.discounts
+    )
+    return replace(account, subscription=replace(sub, discounts=left))
 
 
 class TooFarBehind(Exception):

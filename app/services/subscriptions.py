@@ -1,9 +1,8 @@
 """Subscriptions through the API: created, changed, canceled. The clock's part is in `renewals`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from app import ids
@@ -12,56 +11,22 @@ from app.db import (
     balances,
     billing,
     decisions,
-    policies,
-    prices,
+    offers,
+    redemptions,
     subscriptions,
-    taxes,
 )
-from app.db.base import Row, Tx
-from app.domain import discount, lifecycle, signup
-from app.domain import policy as policy_rules
+from app.db.base import Tx
+from app.domain import command, lifecycle, signup
 from app.domain.billing import Account
 from app.domain.decision import Decision
-from app.domain.errors import Conflict, InvalidRequest, Stale
-from app.domain.invoice import Collection
+from app.domain.errors import Conflict, Stale
 from app.domain.policy import CancelCredit, When
-from app.domain.pricing import TrialEnd
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, idempotency, payments
+from app.services import deeds, enrolment, idempotency, payments
 from app.services.caller import Caller
+from app.services.enrolment import CreateSubscription
 from app.services.metadata import merged
-
-DISCOUNTS_MAX: Final = 10
-TAX_RATES_MAX: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CreateSubscription:
-    """What a customer subscribes to, from when, and how it is collected."""
-
-    customer_id: UUID
-    items: Sequence[tuple[UUID, int]]
-    """(price id, quantity)"""
-    coupon_ids: Sequence[UUID] = ()
-    tax_rate_ids: Sequence[UUID] = ()
-    collection: Collection = Collection.CHARGE_AUTOMATICALLY
-    net_days: int = 0
-    payment_method_id: UUID | None = None
-    start_at: datetime | None = None
-    trial_days: int | None = None
-    cancel_at: datetime | None = None
-    cancel_at_period_end: bool = False
-    external_id: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    one_off_items: Sequence[tuple[UUID, int]] = ()
-    """(one-time price id, quantity), charged with the first invoice."""
-    billing_anchor: datetime | None = None
-    cycles: int | None = None
-    automatic_tax: bool = False
-    trial_end: datetime | None = None
-    trial_end_without_payment_method: TrialEnd | None = None
-    billing_settings: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +55,25 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateSubscription) -> UUID:
 
     Without a payment that succeeds it stays `incomplete` and expires after 23 hours.
     """
-    if len(cmd.coupon_ids) > DISCOUNTS_MAX or len(cmd.tax_rate_ids) > TAX_RATES_MAX:
-        raise InvalidRequest(
-            f"At most {DISCOUNTS_MAX} coupons and {TAX_RATES_MAX} tax rates.", param="coupon_ids"
-        )
     async with rt.db.begin(caller.merchant_id) as tx:
         customer = await billing.customer(tx, cmd.customer_id)
         now = time_of(rt, customer["frozen_at"], customer["clock_status"])
-        create_ = await _whole(tx, caller, cmd, customer)
-        currency = create_.items[0][0].currency
-        key = (caller.merchant_id, cmd.customer_id, currency)
+        claim = None
+        if cmd.offer_token is not None:
+            claim = await offers.claim(tx, cmd.offer_token, cmd.customer_id, now)
+        order = await enrolment.whole(tx, caller, cmd, customer, now, claim)
+        create_ = order.create
+        key = (caller.merchant_id, cmd.customer_id, create_.items[0][0].currency)
         held = await balances.load(tx, [key])
         method_id = cmd.payment_method_id or customer["default_payment_method_id"]
         decision = signup.create(create_, held[key], method_id, now, new_id)
         await decisions.record(tx, [decision], now)
         sub = decision.subscriptions[0]
+        await redemptions.redeem_all(
+            tx, order.redeemed, cmd.customer_id, now, subscription_id=sub.id
+        )
+        if claim is not None:
+            await redemptions.belong_to(tx, claim.redemption_id, sub.id)
         await idempotency.answered(tx, caller, ids.show("sub", sub.id))
     await collect(rt, decision, now)
     return sub.id
@@ -121,15 +90,7 @@ async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
     """End a subscription now, when its period is over, or at a date; credit what comes back."""
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, cmd.id)
-        policy = account.policy
-        when = cmd.when or policy.cancel_when
-        if isinstance(when, datetime):
-            decision = lifecycle.cancel_at(account.subscription, when, now, new_id)
-        elif when is When.PERIOD_END:
-            decision = lifecycle.cancel_at_period_end(account.subscription, now, new_id)
-        else:
-            credit = cmd.credit or policy.cancel_credit
-            decision = lifecycle.cancel_now(account, now, new_id, credit)
+        decision = command.cancel(account, cmd.when, cmd.credit, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
     await collect(rt, decision, now)
@@ -224,49 +185,3 @@ async def lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[Ac
                 "It is too far behind; the clock catches up first.", code="subscription_behind"
             )
     return await accounts.lock(tx, subscription_id, now), now
-
-
-async def _whole(tx: Tx, caller: Caller, cmd: CreateSubscription, customer: Row) -> signup.Create:
-    if cmd.payment_method_id is not None:
-        await billing.payment_method_of(tx, cmd.customer_id, cmd.payment_method_id)
-    if found := list(policy_rules.problems(cmd.billing_settings)):
-        raise InvalidRequest.of(found)
-    merchant = caller.merchant_id
-    await billing.check_prices(tx, [price for price, _ in cmd.items], "items")
-    await billing.check_prices(tx, [price for price, _ in cmd.one_off_items], "one_off_items")
-    wanted = [price for price, _ in (*cmd.items, *cmd.one_off_items)]
-    priced = await prices.load(tx, ((merchant, price) for price in wanted))
-    items = [(priced[merchant, price], quantity) for price, quantity in cmd.items]
-    policy = policies.narrowed(
-        await policies.of_merchant(tx, merchant), [p for p, _ in items], cmd.billing_settings
-    )
-    coupons = await billing.coupons(tx, cmd.coupon_ids)
-    key = (merchant, cmd.customer_id)
-    taxation = (await taxes.load(tx, [key]))[key] if cmd.automatic_tax else None
-    return signup.Create(
-        merchant_id=merchant,
-        customer_id=cmd.customer_id,
-        items=items,
-        one_offs=[(priced[merchant, price], quantity) for price, quantity in cmd.one_off_items],
-        zone=customer["zone"],
-        discounts=tuple(discount.redeem(coupon, new_id()) for coupon in coupons),
-        rates=tuple(await billing.tax_rates(tx, cmd.tax_rate_ids)),
-        collection=cmd.collection,
-        net_days=cmd.net_days,
-        payment_method_id=cmd.payment_method_id,
-        start_at=cmd.start_at,
-        trial_days=cmd.trial_days,
-        trial_end=cmd.trial_end,
-        cancel_at=cmd.cancel_at,
-        cancel_at_period_end=cmd.cancel_at_period_end,
-        test_clock_id=customer["test_clock_id"],
-        external_id=cmd.external_id,
-        metadata=cmd.metadata,
-        anchor=cmd.billing_anchor,
-        cycles=cmd.cycles,
-        automatic_tax=cmd.automatic_tax,
-        trial_end_without_payment_method=cmd.trial_end_without_payment_method,
-        policy=policy,
-        settings=cmd.billing_settings,
-        taxation=taxation,
-    )

@@ -13,7 +13,7 @@ from app.domain.pricing import TaxBehaviour
 from app.domain.tax import Taxes, TaxRounding, with_behaviour
 from app.domain.tax import taxes as reckon
 from app.domain.tax_id import USABLE
-from app.domain.taxation import Buyer, Resolved, Taxation, TaxExempt
+from app.domain.taxation import Resolved, Taxation, TaxExempt
 from app.runtime import Runtime
 from app.services.caller import Caller
 from app.services.subscriptions import now_of_customer
@@ -92,6 +92,5 @@ async def _of_buyer(tx: Tx, merchant_id: UUID, asked: BuyerAsked) -> Taxation:
     place = locate(asked.country, asked.state, asked.postal_code)
     checked = [numbers.check(kind, value) for kind, value in asked.tax_ids]
     usable = [(one.type, one.country) for one in checked if one.status in USABLE and one.country]
-    states, others = taxes.countries_of(usable)
     kept = await taxes.books(tx, [merchant_id], {place.country})
-    return kept.taxation(merchant_id, Buyer(place, asked.tax_exempt, states, others))
+    return kept.taxation(merchant_id, place, asked.tax_exempt, taxes.countries_of(usable))

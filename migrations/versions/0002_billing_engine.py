@@ -33,13 +33,16 @@ def upgrade() -> None:
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_constraint(op.f("ck_coupons_fixed_has_currency"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_coupons_one_kind"), "coupons", type_="check")
+    op.drop_constraint(op.f("ck_credit_notes_all_goes_somewhere"), "credit_notes", type_="check")
     op.drop_constraint(op.f("ck_invoice_lines_kind"), "invoice_lines", type_="check")
+    op.drop_constraint(op.f("ck_invoice_series_next_number"), "invoice_series", type_="check")
     op.drop_constraint(op.f("ck_invoices_amount_paid"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_balance_applied"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_billing_reason"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_discount_total"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_paid_in_full"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_tax_added"), "invoices", type_="check")
+    op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
     op.drop_constraint(op.f("ck_prices_model"), "prices", type_="check")
     op.drop_constraint(
         op.f("ck_subscriptions_live_has_next_action"), "subscriptions", type_="check"
@@ -618,7 +621,7 @@ def upgrade() -> None:
         "usage_events",
         ["merchant_id", "reverses_id"],
         unique=True,
-        postgresql_where=sa.text("reverses_id IS NOT NULL"),
+        postgresql_where=sa.text("reverses_id IS NOT NULL AND value IS NULL"),
     )
     op.create_table(
         "pending_items",
@@ -650,6 +653,9 @@ def upgrade() -> None:
             server_default=sa.text("'[]'"),
             nullable=False,
         ),
+        sa.Column("tax_code", sa.Text(), nullable=True),
+        sa.Column("tax_behaviour", sa.Text(), nullable=True),
+        sa.Column("inline", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("invoice_id", sa.UUID(), nullable=True),
         sa.Column(
             "metadata",
@@ -786,6 +792,18 @@ def upgrade() -> None:
         ["merchant_id", "invoice_line_id"],
         unique=False,
     )
+    op.create_unique_constraint(
+        "uq_credit_note_lines_position",
+        "credit_note_lines",
+        ["merchant_id", "credit_note_id", "position"],
+    )
+    op.add_column(
+        "credit_notes",
+        sa.Column("to_invoice", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+    )
+    op.create_index(
+        "ix_credit_notes_customer_id", "credit_notes", ["merchant_id", "customer_id"], unique=False
+    )
     op.add_column("customers", sa.Column("language", sa.Text(), nullable=True))
     op.add_column(
         "customers",
@@ -793,6 +811,7 @@ def upgrade() -> None:
     )
     op.add_column("customers", sa.Column("tax_exemption_note", sa.Text(), nullable=True))
     op.add_column("discounts", sa.Column("customer_id", sa.UUID(), nullable=True))
+    op.add_column("discounts", sa.Column("invoice_id", sa.UUID(), nullable=True))
     op.add_column("discounts", sa.Column("item_id", sa.UUID(), nullable=True))
     op.add_column("discounts", sa.Column("promotion_code_id", sa.UUID(), nullable=True))
     op.add_column("discounts", sa.Column("offer_id", sa.UUID(), nullable=True))
@@ -842,6 +861,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("reverses_line_id IS NOT NULL"),
     )
     op.add_column(
+        "invoice_series",
+        sa.Column("first_number", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+    )
+    op.add_column(
+        "invoice_series",
+        sa.Column("digits", sa.SmallInteger(), server_default=sa.text("6"), nullable=False),
+    )
+    op.add_column(
         "invoices",
         sa.Column("net_days", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
     )
@@ -852,7 +879,24 @@ def upgrade() -> None:
     op.add_column(
         "invoices", sa.Column("finalize_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
     )
+    op.add_column(
+        "invoices", sa.Column("parked_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
+    )
+    op.add_column("invoices", sa.Column("parked_reason", sa.Text(), nullable=True))
     op.add_column("invoices", sa.Column("description", sa.Text(), nullable=True))
+    op.add_column(
+        "invoices",
+        sa.Column("automatic_tax", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
+    op.add_column(
+        "invoices",
+        sa.Column(
+            "tax_rate_ids",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'[]'"),
+            nullable=False,
+        ),
+    )
     op.add_column(
         "invoices",
         sa.Column(
@@ -1063,10 +1107,27 @@ def upgrade() -> None:
         "times_redeemed >= 0 AND (max_redemptions IS NULL OR times_redeemed <= max_redemptions)",
     )
     op.create_check_constraint(
+        op.f("ck_credit_notes_all_goes_somewhere"),
+        "credit_notes",
+        "to_invoice + to_balance + to_refund + outside = total",
+    )
+    op.create_check_constraint(
+        op.f("ck_credit_notes_parts"),
+        "credit_notes",
+        "least(to_invoice, to_balance, to_refund, outside) >= 0 AND total > 0",
+    )
+    op.create_check_constraint(
+        op.f("ck_credit_notes_voided"),
+        "credit_notes",
+        "(status = 'void') = (voided_at IS NOT NULL)",
+    )
+    op.create_check_constraint(
         op.f("ck_customers_tax_exempt"), "customers", "tax_exempt IN ('none', 'exempt', 'reverse')"
     )
     op.create_check_constraint(
-        op.f("ck_discounts_on_one"), "discounts", "num_nonnulls(subscription_id, customer_id) = 1"
+        op.f("ck_discounts_on_one"),
+        "discounts",
+        "num_nonnulls(subscription_id, customer_id, invoice_id) = 1",
     )
     op.create_check_constraint(
         op.f("ck_invoice_lines_a_credit_is_below_zero"),
@@ -1080,6 +1141,14 @@ def upgrade() -> None:
     )
     op.create_check_constraint(
         op.f("ck_invoice_lines_share"), "invoice_lines", "share_part >= 0 AND share_whole >= 1"
+    )
+    op.create_check_constraint(
+        op.f("ck_invoice_series_digits"), "invoice_series", "digits BETWEEN 1 AND 12"
+    )
+    op.create_check_constraint(
+        op.f("ck_invoice_series_next_number"),
+        "invoice_series",
+        "next_number >= first_number AND first_number >= 1",
     )
     op.create_check_constraint(
         op.f("ck_invoices_amount_due_is_not_below_zero"),
@@ -1111,6 +1180,14 @@ def upgrade() -> None:
         op.f("ck_invoices_paid_in_full"),
         "invoices",
         "status <> 'paid' OR amount_paid + amount_credited = amount_due",
+    )
+    op.create_check_constraint(
+        op.f("ck_invoices_parked"), "invoices", "(parked_at IS NULL) = (parked_reason IS NULL)"
+    )
+    op.create_check_constraint(
+        op.f("ck_ledger_entries_source"),
+        "ledger_entries",
+        "source IN ('invoice', 'invoice_void', 'invoice_write_off', 'payment', 'refund', 'credit_note', 'credit_note_void', 'balance')",
     )
     op.create_check_constraint(op.f("ck_plans_kind"), "plans", "kind IN ('plan', 'addon')")
     op.create_check_constraint(
@@ -1204,6 +1281,16 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_tax_rates_validity"), "tax_rates", "valid_from < valid_until"
     )
+    op.execute("REVOKE UPDATE ON credit_note_lines FROM perennial_app")
+    op.execute("REVOKE UPDATE ON credit_note_lines FROM perennial_system")
+    op.execute("GRANT DELETE ON invoice_line_discounts TO perennial_app")
+    op.execute("GRANT DELETE ON invoice_line_discounts TO perennial_system")
+    op.execute("GRANT DELETE ON invoice_line_taxes TO perennial_app")
+    op.execute("GRANT DELETE ON invoice_line_taxes TO perennial_system")
+    op.execute("GRANT DELETE ON invoice_lines TO perennial_app")
+    op.execute("GRANT DELETE ON invoice_lines TO perennial_system")
+    op.execute("GRANT DELETE ON invoices TO perennial_app")
+    op.execute("GRANT DELETE ON invoices TO perennial_system")
     op.execute("ALTER TABLE coupons SET (fillfactor = 80)")
     for statement in billing_engine_guards.upgrade(TABLES):
         op.execute(statement)
@@ -1211,6 +1298,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE coupons RESET (fillfactor)")
+    op.execute("REVOKE DELETE ON invoices FROM perennial_system")
+    op.execute("REVOKE DELETE ON invoices FROM perennial_app")
+    op.execute("REVOKE DELETE ON invoice_lines FROM perennial_system")
+    op.execute("REVOKE DELETE ON invoice_lines FROM perennial_app")
+    op.execute("REVOKE DELETE ON invoice_line_taxes FROM perennial_system")
+    op.execute("REVOKE DELETE ON invoice_line_taxes FROM perennial_app")
+    op.execute("REVOKE DELETE ON invoice_line_discounts FROM perennial_system")
+    op.execute("REVOKE DELETE ON invoice_line_discounts FROM perennial_app")
+    op.execute("GRANT UPDATE ON credit_note_lines TO perennial_system")
+    op.execute("GRANT UPDATE ON credit_note_lines TO perennial_app")
     op.drop_constraint(op.f("ck_tax_rates_validity"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_region"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_priority"), "tax_rates", type_="check")
@@ -1239,6 +1336,8 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_prices_interval"), "prices", type_="check")
     op.drop_constraint(op.f("ck_prices_event_amount"), "prices", type_="check")
     op.drop_constraint(op.f("ck_plans_kind"), "plans", type_="check")
+    op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
+    op.drop_constraint(op.f("ck_invoices_parked"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_paid_in_full"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_not_overpaid"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_finalize_at"), "invoices", type_="check")
@@ -1246,6 +1345,8 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_invoices_balance_applied"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_amount_paid"), "invoices", type_="check")
     op.drop_constraint(op.f("ck_invoices_amount_due_is_not_below_zero"), "invoices", type_="check")
+    op.drop_constraint(op.f("ck_invoice_series_next_number"), "invoice_series", type_="check")
+    op.drop_constraint(op.f("ck_invoice_series_digits"), "invoice_series", type_="check")
     op.drop_constraint(op.f("ck_invoice_lines_share"), "invoice_lines", type_="check")
     op.drop_constraint(op.f("ck_invoice_lines_kind"), "invoice_lines", type_="check")
     op.drop_constraint(
@@ -1253,6 +1354,9 @@ def downgrade() -> None:
     )
     op.drop_constraint(op.f("ck_discounts_on_one"), "discounts", type_="check")
     op.drop_constraint(op.f("ck_customers_tax_exempt"), "customers", type_="check")
+    op.drop_constraint(op.f("ck_credit_notes_voided"), "credit_notes", type_="check")
+    op.drop_constraint(op.f("ck_credit_notes_parts"), "credit_notes", type_="check")
+    op.drop_constraint(op.f("ck_credit_notes_all_goes_somewhere"), "credit_notes", type_="check")
     op.drop_constraint(op.f("ck_coupons_times_redeemed"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_coupons_redeemable"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_coupons_one_kind"), "coupons", type_="check")
@@ -1333,10 +1437,16 @@ def downgrade() -> None:
         postgresql_where=sa.text("status = 'draft' AND test_clock_id IS NULL"),
     )
     op.drop_column("invoices", "billing_settings")
+    op.drop_column("invoices", "tax_rate_ids")
+    op.drop_column("invoices", "automatic_tax")
     op.drop_column("invoices", "description")
+    op.drop_column("invoices", "parked_reason")
+    op.drop_column("invoices", "parked_at")
     op.drop_column("invoices", "finalize_at")
     op.drop_column("invoices", "amount_credited")
     op.drop_column("invoices", "net_days")
+    op.drop_column("invoice_series", "digits")
+    op.drop_column("invoice_series", "first_number")
     op.drop_index(
         "ix_invoice_lines_reverses_line_id",
         table_name="invoice_lines",
@@ -1365,10 +1475,14 @@ def downgrade() -> None:
     op.drop_column("discounts", "offer_id")
     op.drop_column("discounts", "promotion_code_id")
     op.drop_column("discounts", "item_id")
+    op.drop_column("discounts", "invoice_id")
     op.drop_column("discounts", "customer_id")
     op.drop_column("customers", "tax_exemption_note")
     op.drop_column("customers", "tax_exempt")
     op.drop_column("customers", "language")
+    op.drop_index("ix_credit_notes_customer_id", table_name="credit_notes")
+    op.drop_column("credit_notes", "to_invoice")
+    op.drop_constraint("uq_credit_note_lines_position", "credit_note_lines", type_="unique")
     op.drop_index("ix_credit_note_lines_invoice_line_id", table_name="credit_note_lines")
     op.drop_column("credit_note_lines", "taxes")
     op.drop_column("credit_note_lines", "discounts")
@@ -1404,7 +1518,7 @@ def downgrade() -> None:
     op.drop_index(
         "uq_usage_events_reverses_id",
         table_name="usage_events",
-        postgresql_where=sa.text("reverses_id IS NOT NULL"),
+        postgresql_where=sa.text("reverses_id IS NOT NULL AND value IS NULL"),
     )
     op.drop_index(
         "ix_usage_events_span",
@@ -1461,6 +1575,11 @@ def downgrade() -> None:
         "model IN ('flat', 'per_unit', 'graduated', 'volume', 'package')",
     )
     op.create_check_constraint(
+        op.f("ck_ledger_entries_source"),
+        "ledger_entries",
+        "source IN ('invoice', 'invoice_void', 'invoice_write_off', 'payment', 'refund', 'balance')",
+    )
+    op.create_check_constraint(
         op.f("ck_invoices_tax_added"), "invoices", "((tax_added >= 0) AND (tax_added <= tax_total))"
     )
     op.create_check_constraint(
@@ -1489,7 +1608,15 @@ def downgrade() -> None:
         "((amount_paid >= 0) AND (amount_paid <= amount_due))",
     )
     op.create_check_constraint(
+        op.f("ck_invoice_series_next_number"), "invoice_series", "(next_number >= 1)"
+    )
+    op.create_check_constraint(
         op.f("ck_invoice_lines_kind"), "invoice_lines", "kind IN ('period', 'setup_fee', 'one_off')"
+    )
+    op.create_check_constraint(
+        op.f("ck_credit_notes_all_goes_somewhere"),
+        "credit_notes",
+        "(((to_balance + to_refund) + outside) <= total)",
     )
     op.create_check_constraint(
         op.f("ck_coupons_one_kind"), "coupons", "(num_nonnulls(percent_off_ppm, amount_off) = 1)"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.architecture.code import ROOT, Module, modules, name_of
 
-TRANSACTIONS = ("db.begin", "db.begin_system", "db.read")
+TRANSACTIONS = ("db.begin", "db.begin_system", "db.look", "db.read")
 WRITER = "app.db.decisions"
 SERVICES = "app.services."
 

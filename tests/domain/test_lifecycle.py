@@ -131,6 +131,10 @@ def test_a_coupon_that_is_used_up_is_gone_and_the_others_stay():
         )
     )
     assert [(use.id, use.periods_remaining) for use in decision.discounts] == [(once.id, 0)]
+    # Inside the period it paid for it still counts, should anything change; then it is gone.
+    assert [d.id for d in books.subscription.discounts] == [once.id, always.id]
+    renewed = books.step(books.subscription.period.end)
+    assert [(use.id, use.is_removed) for use in renewed.discounts] == [(once.id, True)]
     assert [d.id for d in books.subscription.discounts] == [always.id]
 
 

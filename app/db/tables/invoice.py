@@ -179,7 +179,6 @@ credit_notes = tenant_table(
     string("number"),
     string("currency"),
     string("reason", null=True),
-    string("description", null=True),
     minor("subtotal"),
     minor("discount_total"),
     minor("tax_total"),

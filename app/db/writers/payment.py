@@ -12,6 +12,7 @@ PAYMENT_CHANGES: Final = (
     "id",
     "payment_method_id",
     "status",
+    "amount",
     "amount_captured",
     "amount_refunded",
     "amount_refund_reserved",
@@ -28,7 +29,6 @@ PAYMENT_COLUMNS: Final = (
     "invoice_id",
     "customer_id",
     "currency",
-    "amount",
     "test_clock_id",
     "created_at",
 )
@@ -40,6 +40,7 @@ def _payment_change(p: Payment) -> bulk.Row:
         p.id,
         p.payment_method_id,
         p.status,
+        p.amount,
         p.amount_captured,
         p.amount_refunded,
         p.amount_refund_reserved,
@@ -63,7 +64,6 @@ async def write(tx: Tx, payments: Sequence[Payment]) -> None:
             p.invoice_id,
             p.customer_id,
             p.currency,
-            p.amount,
             p.test_clock_id,
             p.created_at,
         )

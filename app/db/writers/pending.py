@@ -41,7 +41,7 @@ def _row(p: PendingItem) -> bulk.Row:
     discounts, taxes = "[]", "[]"
     if isinstance(p.line, Credit):
         discounts = dumps([[str(d.discount_id), d.amount] for d in p.line.discounts])
-        taxes = dumps([_tax(part) for part in p.line.taxes])
+        taxes = dumps([tax(part) for part in p.line.taxes])
     return (
         *_change(p),
         p.customer_id,
@@ -63,7 +63,8 @@ def _row(p: PendingItem) -> bulk.Row:
     )
 
 
-def _tax(part: TaxPart) -> list[object]:
+def tax(part: TaxPart) -> list[object]:
+    """A tax as it was charged, as it is kept in a document."""
     rate = part.rate
     return [str(rate.id), part.taxable, part.amount, rate.rate_ppm, rate.inclusive, rate.reason]
 

@@ -1,5 +1,6 @@
 """Subscriptions, their items, tax rates and discounts as rows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -216,21 +217,26 @@ async def write_discounts(tx: Tx, new: Sequence[NewDiscount]) -> None:
 
 
 async def use_discounts(tx: Tx, uses: Sequence[DiscountUse]) -> None:
-    """Count the periods that discounts have left; one with none left has ended."""
+    """Count down the periods that discounts have left, and end those that are over.
+
+    A customer's discount may be used by several subscriptions at once: each use counts.
+    """
     if not uses:
         return
+    counted = Counter((u.merchant_id, u.id) for u in uses if not u.is_removed)
+    ended = {(u.merchant_id, u.id): u.at for u in uses if u.is_removed}
+    keys = sorted(counted.keys() | ended.keys())
     await tx.run(
         """
         UPDATE discounts AS d
-           SET periods_remaining = v.left_over,
-               ended_at = CASE WHEN v.left_over = 0 OR v.is_removed THEN v.at END
-          FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::boolean[])
-               AS v (merchant_id, id, left_over, at, is_removed)
+           SET periods_remaining = greatest(0, d.periods_remaining - v.used),
+               ended_at = coalesce(d.ended_at, v.ended_at)
+          FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[])
+               AS v (merchant_id, id, used, ended_at)
          WHERE d.merchant_id = v.merchant_id AND d.id = v.id
         """,
-        [u.merchant_id for u in uses],
-        [u.id for u in uses],
-        [u.periods_remaining for u in uses],
-        [u.at for u in uses],
-        [u.is_removed for u in uses],
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [counted[key] for key in keys],
+        [ended.get(key) for key in keys],
     )

@@ -1,0 +1,161 @@
+"""Credit notes as decisions need them, and invoices as credit notes do: locked, in one order.
+
+A subscription is locked before its payments, these before the invoice, and the balance last: as
+collection locks them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.db import accounts, balances, charged, invoices, payments
+from app.db.base import Row, Tx
+from app.db.pending import rates_of
+from app.domain.balance import Balance
+from app.domain.credit_note import CreditNote, NoteLine, Status
+from app.domain.crediting import Charged
+from app.domain.errors import NotFound
+from app.domain.invoice import DiscountPart, Invoice
+from app.domain.issuing import Corrected
+from app.domain.payment import Attempt, Payment
+from app.domain.payment import Status as PaymentStatus
+from app.domain.tax import TaxPart, TaxRate
+
+ENDED = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED, PaymentStatus.FAILED})
+
+
+async def lock_invoice(tx: Tx, invoice_id: UUID) -> Corrected:
+    """An invoice of the transaction's merchant with all that crediting needs. Raises NotFound."""
+    about = await invoices.subscription_of(tx, invoice_id)
+    sub = None
+    if about is not None:
+        merchant = await tx.fetchval("SELECT current_setting('app.merchant_id')::uuid")
+        sub = (await accounts.load_many(tx, [(merchant, about)]))[merchant, about]
+    paid = await payments.of_invoice(tx, invoice_id)
+    invoice = await invoices.lock(tx, invoice_id)
+    key = invoice.merchant_id, invoice.order.customer_id, invoice.order.currency
+    found = await corrected(tx, invoice, paid)
+    return replace(found, balance=(await balances.load(tx, [key]))[key], subscription=sub)
+
+
+async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Corrected:
+    """The same for an invoice that is locked with its payments; its balance is not loaded."""
+    captured = []
+    for payment in paid:
+        attempt = await payments.captured_attempt(tx, payment)
+        if attempt is not None:
+            captured.append((payment, attempt))
+    return Corrected(
+        invoice,
+        await _charged(tx, invoice),
+        Balance(invoice.merchant_id, invoice.order.customer_id, invoice.order.currency, 0),
+        next((payment for payment in paid if payment.status not in ENDED), None),
+        tuple(captured),
+        await _refunded(tx, invoice, captured),
+    )
+
+
+async def _charged(tx: Tx, invoice: Invoice) -> tuple[Charged, ...]:
+    rows = await tx.fetch(
+        f"""
+        SELECT {invoices.LINES}, i.status FROM invoice_lines l
+          JOIN invoices i ON i.merchant_id = l.merchant_id AND i.id = l.invoice_id
+               {invoices.OF_LINES}
+         WHERE l.merchant_id = $1 AND l.invoice_id = $2 AND l.reverses_line_id IS NULL
+           AND l.amount > 0
+         ORDER BY l.position
+        """,
+        invoice.merchant_id,
+        invoice.id,
+    )
+    return tuple(await charged.of_lines(tx, rows))
+
+
+async def _refunded(tx: Tx, invoice: Invoice, captured: Sequence[tuple[Payment, Attempt]]) -> int:
+    """What was refunded of an invoice, or is about to be, beyond what its credit notes say."""
+    gone = sum(p.amount_refunded + p.amount_refund_reserved for p, _ in captured)
+    if not gone:
+        return 0
+    noted: int = await tx.fetchval(
+        """
+        SELECT coalesce(sum(to_refund), 0)::bigint FROM credit_notes
+         WHERE merchant_id = $1 AND invoice_id = $2 AND status <> 'void'
+        """,
+        invoice.merchant_id,
+        invoice.id,
+    )
+    return max(0, gone - noted)
+
+
+async def lock(tx: Tx, note_id: UUID) -> tuple[CreditNote, Corrected]:
+    """A credit note of the transaction's merchant and its invoice, locked. Raises NotFound."""
+    about = await tx.fetchval(
+        "SELECT invoice_id FROM credit_notes "
+        "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1",
+        note_id,
+    )
+    if about is None:
+        raise NotFound("There is no such credit note.", code="credit_note_not_found")
+    invoice = await lock_invoice(tx, about)
+    row = await tx.fetchrow(
+        "SELECT * FROM credit_notes "
+        "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1 "
+        "FOR NO KEY UPDATE",
+        note_id,
+    )
+    assert row is not None, "credit notes are never deleted"
+    lines = await tx.fetch(
+        "SELECT * FROM credit_note_lines WHERE merchant_id = $1 AND credit_note_id = $2 "
+        "ORDER BY position",
+        row["merchant_id"],
+        note_id,
+    )
+    return await _note(tx, row, lines), invoice
+
+
+async def _note(tx: Tx, row: Row, lines: Sequence[Row]) -> CreditNote:
+    taxes = [orjson.loads(line["taxes"]) for line in lines]
+    wanted = {(row["merchant_id"], UUID(tax[0])) for of_line in taxes for tax in of_line}
+    rates = await rates_of(tx, sorted(wanted)) if wanted else {}
+    by_id = {rate_id: rate for (_, rate_id), rate in rates.items()}
+    return CreditNote(
+        row["id"],
+        row["merchant_id"],
+        row["invoice_id"],
+        row["customer_id"],
+        row["currency"],
+        Status(row["status"]),
+        tuple(_line(line, of_line, by_id) for line, of_line in zip(lines, taxes, strict=True)),
+        row["created_at"],
+        row["to_invoice"],
+        row["to_balance"],
+        row["to_refund"],
+        row["outside"],
+        row["reason"],
+        orjson.loads(row["metadata"]),
+        row["series"],
+        row["number"],
+        row["voided_at"],
+        row["version"],
+    )
+
+
+def _line(row: Row, taxes: Sequence[Sequence[Any]], rates: Mapping[UUID, TaxRate]) -> NoteLine:
+    parts = []
+    for rate_id, taxable, amount, ppm, inclusive, reason in taxes:
+        known = rates[UUID(rate_id)]
+        rate = replace(known, rate_ppm=ppm, inclusive=inclusive, reason=reason)
+        parts.append(TaxPart(0, rate, taxable, amount))
+    return NoteLine(
+        row["id"],
+        row["position"],
+        row["invoice_line_id"],
+        row["description"],
+        row["quantity"],
+        row["amount"],
+        tuple(DiscountPart(UUID(off[0]), off[1]) for off in orjson.loads(row["discounts"])),
+        tuple(parts),
+    )

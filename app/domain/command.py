@@ -1,0 +1,64 @@
+"""What callers ask of a subscription, decided: the same for a call, a preview and a simulation."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from app.domain import changing, lifecycle, pausing
+from app.domain import policy as policies
+from app.domain.billing import Account
+from app.domain.decision import Decision
+from app.domain.errors import Conflict
+from app.domain.ids import NewId
+from app.domain.policy import CancelCredit, PauseUnused, When
+from app.domain.subscription import Change, Pause
+
+
+def change(
+    account: Account, wanted: Change, when: When | datetime | None, now: datetime, new_id: NewId
+) -> Decision:
+    """Change it now, when its period is over, or at a date; None: as the billing settings say.
+
+    The plans it is changed to have their say in these. Raises Conflict, InvalidRequest.
+    """
+    sub = account.subscription
+    prices = [item.price for item in wanted.items if item.price is not None]
+    policy = policies.narrowed(account.policy, prices, sub.settings)
+    when = when or changing.when(sub, wanted, policy)
+    if isinstance(when, datetime):
+        return changing.schedule(sub, wanted, when, now, new_id)
+    if when is When.PERIOD_END:
+        if sub.period is None:
+            raise Conflict("It has not started yet; change it now.", code="subscription_scheduled")
+        return changing.schedule(sub, wanted, sub.period.end, now, new_id)
+    return changing.change(replace(account, policy=policy), wanted, now, now, new_id)
+
+
+def cancel(
+    account: Account,
+    when: When | datetime | None,
+    credit: CancelCredit | None,
+    now: datetime,
+    new_id: NewId,
+) -> Decision:
+    """End it now, when its period is over, or at a date; None: as the billing settings say."""
+    when = when or account.policy.cancel_when
+    if isinstance(when, datetime):
+        return lifecycle.cancel_at(account.subscription, when, now, new_id)
+    if when is When.PERIOD_END:
+        return lifecycle.cancel_at_period_end(account.subscription, now, new_id)
+    given = credit or account.policy.cancel_credit
+    return lifecycle.cancel_now(account, now, new_id, given)
+
+
+def pause(
+    account: Account,
+    wanted: Pause,
+    when: When,
+    unused: PauseUnused | None,
+    now: datetime,
+    new_id: NewId,
+) -> Decision:
+    """Pause it now, or when its period is over. Raises Conflict, InvalidRequest."""
+    if when is When.PERIOD_END:
+        return pausing.schedule(account.subscription, wanted, now, new_id)
+    return pausing.pause(account, wanted, unused or account.policy.pause_unused, now, new_id)

@@ -1,0 +1,474 @@
+"""A shop in memory: what decisions make true, with no database. Previews and simulations use it.
+
+It keeps the promises that the database keeps: versions ascend one by one, balances never fall below
+zero, what was given back of a line is remembered. Nobody else sees it, and it leaves no trace.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import IntEnum
+from heapq import heappop, heappush
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from app.domain import billing, collection, crediting, invoicing, lifecycle
+from app.domain import payment as paying
+from app.domain import policy as policies
+from app.domain.balance import Balance
+from app.domain.billing import Account, Metered
+from app.domain.collection import Bill
+from app.domain.crediting import Charged
+from app.domain.decision import Decision
+from app.domain.errors import BillingError
+from app.domain.event import Event
+from app.domain.ids import NewId
+from app.domain.invoice import Charge, Collection, Invoice, Line, LineKind
+from app.domain.invoice import Status as InvoiceStatus
+from app.domain.invoicing import Credit
+from app.domain.ledger import Entry
+from app.domain.metering import Aggregation
+from app.domain.outcome import (
+    DeclineAdvice,
+    DeclineCategory,
+    Declined,
+    DeclineInfo,
+    DeclineReason,
+    Outcome,
+    Succeeded,
+)
+from app.domain.payment import Payment
+from app.domain.payment import Status as PaymentStatus
+from app.domain.pending import PendingItem
+from app.domain.policy import Policy
+from app.domain.pricing import Usage
+from app.domain.subscription import Status, Subscription
+
+GATEWAY: Final = UUID(int=0)
+"""The gateway account of all payments in memory: no money moves."""
+RETRY_AFTER: Final = timedelta(days=3)
+ATTEMPTS_MAX: Final = 4
+"""A declined payment is tried again after so long, so many times in all."""
+FAULTS: Final = (BillingError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+"""What the clock parks a subscription for."""
+
+
+class Kind(IntEnum):
+    """What can be due; at the same instant it happens in this order."""
+
+    STEP = 0
+    DRAFT = 1
+    PAYMENT = 2
+
+
+Due: TypeAlias = tuple[datetime, Kind, int, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Usage of an item at an instant."""
+
+    at: datetime
+    quantity: int
+    events: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event, and when it was told."""
+
+    at: datetime
+    event: Event
+
+
+@dataclass(slots=True)
+class Shop:
+    """One merchant's subscriptions with what their bills depend on, and all that comes of them."""
+
+    merchant_id: UUID
+    policy: Policy
+    new_id: NewId
+    accounts: dict[UUID, Account] = field(default_factory=dict)
+    """By subscription: what it came with. What changes is kept beside it."""
+    subscriptions: dict[UUID, Subscription] = field(default_factory=dict)
+    credit: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    """What stands to customers' credit, by customer and currency."""
+    charged: dict[UUID, list[Charged]] = field(default_factory=dict)
+    """The lines in force, by subscription."""
+    pending: dict[UUID, PendingItem] = field(default_factory=dict)
+    late: dict[UUID, tuple[Charge, ...]] = field(default_factory=dict)
+    used: dict[UUID, list[Used]] = field(default_factory=dict)
+    """By item."""
+    aggregations: dict[UUID, Aggregation] = field(default_factory=dict)
+    """By meter."""
+    invoices: dict[UUID, Invoice] = field(default_factory=dict)
+    payments: dict[UUID, Payment] = field(default_factory=dict)
+    of_invoice: dict[UUID, UUID] = field(default_factory=dict)
+    """The latest payment of each invoice."""
+    entries: list[Entry] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    made: dict[UUID, Line] = field(default_factory=dict)
+    """Lines that were made here, by id: nobody outside knows these names."""
+    parked: dict[UUID, str] = field(default_factory=dict)
+    declines: int = 0
+    """How many of the next attempts are declined."""
+    steps: int = 0
+    _due: list[Due] = field(default_factory=list)
+    _order: int = 0
+
+    def add(self, account: Account, used: Mapping[UUID, Iterable[Used]] | None = None) -> None:
+        """Take a subscription in, as it was loaded."""
+        sub = account.subscription
+        self.accounts[sub.id] = account
+        self.subscriptions[sub.id] = sub
+        self.credit[sub.customer_id, sub.currency] = account.balance.amount
+        self.charged[sub.id] = list(account.charged)
+        self.pending |= {item.id: item for item in account.pending}
+        self.late[sub.id] = account.late
+        for item_id, spans in (used or {}).items():
+            self.used[item_id] = list(spans)
+        self.invoices |= {invoice.id: invoice for invoice in account.held}
+        if account.first_bill is not None:
+            self.owe(account.first_bill)
+        self._wait(sub.next_action_at, Kind.STEP, sub.id)
+
+    def owe(self, bill: Bill) -> None:
+        """Take in an invoice that is not paid yet."""
+        self.invoices[bill.invoice.id] = bill.invoice
+        self._keep_payment(bill.payment)
+
+    def hold(self, draft: Invoice) -> None:
+        """Take in an invoice that is not final yet, with its lines."""
+        self.invoices[draft.id] = draft
+        self._wait(draft.finalize_at, Kind.DRAFT, draft.id)
+
+    def fork(self) -> "Shop":
+        """Another shop that is like this one now; what becomes of either leaves the other alone."""
+        other = copy(self)
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, dict | list):
+                setattr(other, name, value.copy())
+        other.charged = {key: list(lines) for key, lines in self.charged.items()}
+        other.used = {key: list(spans) for key, spans in self.used.items()}
+        return other
+
+    def balance(self, customer_id: UUID, currency: str) -> Balance:
+        """A customer's credit in a currency."""
+        amount = self.credit.get((customer_id, currency), 0)
+        return Balance(self.merchant_id, customer_id, currency, amount)
+
+    def account(self, subscription_id: UUID, at: datetime | None = None) -> Account:
+        """A subscription as a decision about it needs it: changed at `at`, or for the step due."""
+        sub = self.subscriptions[subscription_id]
+        known = self.accounts[subscription_id]
+        moment = at or sub.next_action_at
+        if moment is None and sub.period is not None:
+            moment = sub.period.end
+        return replace(
+            known,
+            subscription=sub,
+            balance=self.balance(sub.customer_id, sub.currency),
+            method_id=sub.payment_method_id or known.method_id,
+            first_bill=self._first_bill(sub),
+            policy=policies.narrowed(self.policy, (i.price for i in sub.items), sub.settings),
+            pending=tuple(self._waiting(sub)),
+            charged=() if moment is None else tuple(self._in_force(sub, moment)),
+            usage={} if moment is None else self._usage(sub, moment),
+            late=self.late.get(subscription_id, ()),
+            held=tuple(self._held(sub)),
+        )
+
+    # ── what is due ───────────────────────────────────────────────────────────────────────────────
+
+    def next_at(self) -> datetime | None:
+        """When something happens by itself next; None: never."""
+        for _ in range(len(self._due)):
+            at, kind, _, key = self._due[0]
+            if self._due_at(kind, key) == at:
+                return at
+            heappop(self._due)
+        return None
+
+    def step(self) -> None:
+        """Make the one thing happen that is due first; it must be there."""
+        at = self.next_at()
+        assert at is not None, "nothing is due"
+        _, kind, _, key = heappop(self._due)
+        self.steps += 1
+        match kind:
+            case Kind.STEP:
+                self._step(key, at)
+            case Kind.DRAFT:
+                self._finalize(self.invoices[key], at)
+            case Kind.PAYMENT:
+                self.collect(self.payments[key], at)
+
+    def run(self, until: datetime, steps_max: int) -> bool:
+        """Everything that is due up to `until`; False where that takes more than `steps_max`."""
+        for _ in range(steps_max):
+            at = self.next_at()
+            if at is None or at > until:
+                return True
+            self.step()
+        at = self.next_at()
+        return at is None or at > until
+
+    def _step(self, subscription_id: UUID, at: datetime) -> None:
+        try:
+            decision = lifecycle.step(self.account(subscription_id), at, self.new_id)
+        except FAULTS as error:
+            reason = error.message if isinstance(error, BillingError) else str(error)
+            self.parked[subscription_id] = reason or type(error).__name__
+            return
+        self.record(decision, at)
+
+    def _finalize(self, draft: Invoice, at: datetime) -> None:
+        order = draft.order
+        billed = invoicing.finalize(
+            draft, self.balance(order.customer_id, order.currency), at, self.new_id
+        )
+        invoice = billed.invoice
+        payments: tuple[Payment, ...] = ()
+        known = self.accounts.get(order.subscription_id) if order.subscription_id else None
+        automatic = order.collection is Collection.CHARGE_AUTOMATICALLY
+        if known is not None and automatic and invoice.status is InvoiceStatus.OPEN:
+            sub = self.subscriptions[known.subscription.id]
+            method_id = sub.payment_method_id or known.method_id
+            payments = (paying.schedule(invoice, method_id, at, self.new_id),)
+        self.record(
+            Decision(
+                order.merchant_id,
+                invoices=(invoice,),
+                payments=payments,
+                balances=billed.balances,
+                entries=billed.entries,
+                events=billed.events,
+            ),
+            at,
+        )
+
+    def collect(self, payment: Payment, at: datetime) -> None:
+        """Attempt a payment that is due: it succeeds, unless declines are ordered."""
+        invoice, method_id = self.invoices[payment.invoice_id], payment.payment_method_id
+        assert method_id is not None
+        bill = Bill(invoice, payment)
+        begun = collection.begin(bill, (method_id, GATEWAY), at, self.new_id, str)
+        self.record(begun, at)
+        about = invoice.order.subscription_id
+        sub = self.subscriptions.get(about) if about is not None else None
+        [sent], [attempt] = begun.payments, begun.attempts
+        outcome: Outcome = Succeeded(str(attempt.id), payment.amount, payment.currency)
+        if self.declines:
+            self.declines -= 1
+            outcome = DECLINED
+        settled = collection.settle(Bill(invoice, sent, attempt, sub), outcome, at, self.new_id)
+        self.record(settled, at)
+        if outcome is DECLINED and attempt.ordinal < ATTEMPTS_MAX:
+            [failed] = settled.payments
+            again = collection.retry(failed, method_id, at + RETRY_AFTER)
+            self.record(Decision(self.merchant_id, payments=(again,)), at)
+
+    # ── what is made true ─────────────────────────────────────────────────────────────────────────
+
+    def record(self, decision: Decision, at: datetime) -> None:
+        """Make a decision true, as the database would, or refuse it as it would."""
+        for sub in decision.subscriptions:
+            known = self.subscriptions.get(sub.id)
+            assert sub.version == (known.version if known else 0) + 1, "a version was passed over"
+            self.subscriptions[sub.id] = sub
+            if sub.id not in self.accounts:
+                self._found(sub)
+            self._wait(sub.next_action_at, Kind.STEP, sub.id)
+        for invoice in decision.invoices:
+            self._keep_invoice(invoice)
+        for item in decision.pending:
+            self._keep_pending(item)
+        for payment in decision.payments:
+            self._keep_payment(payment)
+        for moved in decision.balances:
+            key = moved.customer_id, moved.currency
+            assert moved.ending == self.credit.get(key, 0) + moved.amount >= 0, "credit is short"
+            self.credit[key] = moved.ending
+        for use in decision.discounts:
+            self._use(use.id, None if use.is_removed else use.periods_remaining, use.is_removed)
+        self.entries += decision.entries
+        self.told += [Told(at, event) for event in decision.events]
+
+    def subscribe(self, account: Account, decision: Decision, at: datetime) -> None:
+        """Take in a subscription that begins with `decision`; `account` is what it comes with."""
+        [sub] = decision.subscriptions
+        self.accounts[sub.id] = account
+        self.record(decision, at)
+
+    def _found(self, sub: Subscription) -> None:
+        balance = self.balance(sub.customer_id, sub.currency)
+        self.accounts[sub.id] = Account(sub, balance, sub.payment_method_id, policy=self.policy)
+
+    def _keep_invoice(self, invoice: Invoice) -> None:
+        known = self.invoices.get(invoice.id)
+        assert invoice.version == (known.version if known else 0) + 1, "a version was passed over"
+        self.invoices[invoice.id] = invoice
+        self.made |= {line.id: line for line in invoice.lines} if known is None else {}
+        about = invoice.order.subscription_id
+        if invoice.status is InvoiceStatus.DRAFT:
+            self._wait(invoice.finalize_at, Kind.DRAFT, invoice.id)
+        if about is None:
+            return
+        if known is None:
+            self._give_back(about, invoice.lines)
+            taken = {id(line.charge) for line in invoice.lines}
+            self.late[about] = tuple(c for c in self.late.get(about, ()) if id(c) not in taken)
+            self.charged.setdefault(about, []).extend(
+                Charged(line, invoice.id, line.charge.period.end)
+                for line in invoice.lines
+                if _is_in_force(line)
+            )
+        if invoice.status is InvoiceStatus.VOID:
+            kept = [c for c in self.charged.get(about, ()) if c.invoice_id != invoice.id]
+            self.charged[about] = kept
+
+    def _give_back(self, about: UUID, lines: Sequence[Line]) -> None:
+        """Credits among the lines count as returned, but for those that waited: they do already."""
+        waited = {id(item.charge) for item in self.pending.values()}
+        for line in lines:
+            if line.charge.reverses_line_id is not None and id(line.charge) not in waited:
+                self._return(about, Credit(line.charge, line.discounts, line.taxes))
+
+    def _return(self, about: UUID, credit: Credit) -> None:
+        lines = self.charged.get(about, [])
+        for place, charged in enumerate(lines):
+            if charged.line.id == credit.charge.reverses_line_id:
+                lines[place] = crediting.returned_after(charged, credit)
+
+    def _keep_pending(self, item: PendingItem) -> None:
+        is_new = item.id not in self.pending
+        if item.invoice_id is not None or item.deleted_at is not None:
+            self.pending.pop(item.id, None)
+            return
+        self.pending[item.id] = item
+        if is_new and isinstance(item.line, Credit) and item.subscription_id is not None:
+            self._return(item.subscription_id, item.line)
+
+    def _keep_payment(self, payment: Payment) -> None:
+        self.payments[payment.id] = payment
+        self.of_invoice[payment.invoice_id] = payment.id
+        if payment.status is PaymentStatus.SCHEDULED:
+            self._wait(payment.due_at, Kind.PAYMENT, payment.id)
+
+    def _use(self, discount_id: UUID, left: int | None, is_removed: bool) -> None:
+        """A discount that several subscriptions share is used up on all of them."""
+        for sub in self.subscriptions.values():
+            if not any(d.id == discount_id for d in sub.discounts):
+                continue
+            kept = tuple(
+                replace(d, periods_remaining=left) if d.id == discount_id else d
+                for d in sub.discounts
+                if d.id != discount_id or not is_removed
+            )
+            self.subscriptions[sub.id] = replace(sub, discounts=kept)
+
+    # ── what decisions look at ────────────────────────────────────────────────────────────────────
+
+    def _first_bill(self, sub: Subscription) -> Bill | None:
+        latest = sub.latest_invoice_id
+        if sub.status is not Status.INCOMPLETE or latest not in self.of_invoice:
+            return None
+        assert latest is not None
+        return Bill(self.invoices[latest], self.payments[self.of_invoice[latest]])
+
+    def _waiting(self, sub: Subscription) -> Iterable[PendingItem]:
+        return (item for item in self.pending.values() if item.subscription_id == sub.id)
+
+    def _in_force(self, sub: Subscription, at: datetime) -> Iterable[Charged]:
+        lines = [c for c in self.charged.get(sub.id, ()) if c.line.charge.period.end > at]
+        for charged in lines:
+            invoice = self.invoices.get(charged.invoice_id)
+            is_paid = charged.is_paid if invoice is None else invoice.status is InvoiceStatus.PAID
+            yield charged if is_paid is charged.is_paid else replace(charged, is_paid=is_paid)
+
+    def _usage(self, sub: Subscription, moment: datetime) -> dict[UUID, Metered]:
+        if sub.period is None:
+            return {}
+        found, until = {}, min(moment, sub.period.end)
+        for item in sub.items:
+            if item.price.usage is not Usage.METERED or item.id not in self.used:
+                continue
+            start = max(item.since or sub.period.start, sub.period.start)
+            spans = [used for used in self.used[item.id] if start <= used.at < until]
+            assert item.price.meter_id is not None
+            how = self.aggregations.get(item.price.meter_id, Aggregation.SUM)
+            found[item.id] = together(how, spans)
+        return found
+
+    def _held(self, sub: Subscription) -> Iterable[Invoice]:
+        if sub.pause is None:
+            return ()
+        return (
+            invoice
+            for invoice in self.invoices.values()
+            if invoice.order.subscription_id == sub.id
+            and invoice.finalize_at is None
+            and (
+                invoice.status is InvoiceStatus.DRAFT
+                or (invoice.status is InvoiceStatus.OPEN and invoice.id not in self.of_invoice)
+            )
+        )
+
+    def _wait(self, at: datetime | None, kind: Kind, key: UUID) -> None:
+        if at is not None:
+            self._order += 1
+            heappush(self._due, (at, kind, self._order, key))
+
+    def _due_at(self, kind: Kind, key: UUID) -> datetime | None:
+        """When that is due as things stand; what has been done, or put off, says otherwise."""
+        match kind:
+            case Kind.STEP:
+                return None if key in self.parked else self.subscriptions[key].next_action_at
+            case Kind.DRAFT:
+                draft = self.invoices[key]
+                return draft.finalize_at if draft.status is InvoiceStatus.DRAFT else None
+            case Kind.PAYMENT:
+                payment = self.payments[key]
+                return payment.due_at if payment.status is PaymentStatus.SCHEDULED else None
+
+
+DECLINED: Final = Declined(
+    DeclineInfo(
+        DeclineCategory.SOFT,
+        DeclineReason.INSUFFICIENT_FUNDS,
+        "simulated",
+        DeclineAdvice.RETRY_LATER,
+    )
+)
+
+
+def together(how: Aggregation, spans: Sequence[Used]) -> Metered:
+    """What usage amounts to. Of unique things, each span is taken to hold others."""
+    if not spans:
+        return billing.UNUSED
+    events = sum(used.events for used in spans)
+    match how:
+        case Aggregation.MAX:
+            quantity = max(used.quantity for used in spans)
+        case Aggregation.LAST:
+            quantity = max(spans, key=lambda used: used.at).quantity
+        case _:
+            quantity = sum(used.quantity for used in spans)
+    return Metered(max(0, quantity), events)
+
+
+def trial_balance(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
+    """Debits less credits of each (account, currency); they add up to zero."""
+    sums: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        for account, amount in ((entry.debit, entry.amount), (entry.credit, -entry.amount)):
+            key = account.partition(":")[0], entry.currency
+            sums[key] = sums.get(key, 0) + amount
+    return sums
+
+
+def _is_in_force(line: Line) -> bool:
+    charge = line.charge
+    return charge.kind is LineKind.PERIOD and charge.reverses_line_id is None and charge.amount > 0
