@@ -23,8 +23,6 @@ from app.db.writers import (
 from app.db.writers.invoice import Number
 from app.domain import credit_note as notes
 from app.domain.credit_note import CreditNote
-from app.domain import credit_note as notes
-from app.domain.credit_note import CreditNote
 from app.domain.decision import Decision, DiscountUse
 from app.domain.invoice import Invoice, Status
 
