@@ -1,0 +1,144 @@
+"""The invariants of money that moved, and of work that must not be left lying, as queries."""
+
+from typing import Final
+
+from app.db.audit_check import Check
+
+MONEY: Final = (
+    Check(
+        "cash_is_captured_less_refunded",
+        "The ledger's cash at a gateway is what attempts captured, less fees and refunds.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.account, o.account) AS what
+          FROM (SELECT merchant_id, account, currency, sum(amount) AS amount FROM (
+                    SELECT e.merchant_id, e.debit AS account, e.currency, e.amount
+                      FROM ledger_entries e WHERE {mine:e} AND e.debit LIKE 'cash:%'
+                       AND e.debit <> 'cash:outside'
+                    UNION ALL
+                    SELECT e.merchant_id, e.credit, e.currency, -e.amount
+                      FROM ledger_entries e WHERE {mine:e} AND e.credit LIKE 'cash:%'
+                       AND e.credit <> 'cash:outside') both_sides GROUP BY 1, 2, 3) l
+          FULL JOIN (SELECT merchant_id, account, currency, sum(amount) AS amount FROM (
+                    SELECT a.merchant_id, 'cash:' || a.gateway_account_id AS account, a.currency,
+                           a.amount - coalesce(a.fee, 0) AS amount
+                      FROM payment_attempts a WHERE {mine:a} AND a.status = 'succeeded'
+                    UNION ALL
+                    SELECT r.merchant_id, 'cash:' || r.gateway_account_id, r.currency, -r.amount
+                      FROM refunds r WHERE {mine:r} AND r.status = 'succeeded'
+                    ) moved GROUP BY 1, 2, 3) o
+            ON o.merchant_id = l.merchant_id AND o.account = l.account AND o.currency = l.currency
+         WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "paid_has_a_payment",
+        "What is paid on an invoice was captured by its payments or came from outside.",
+        """
+        SELECT i.merchant_id, i.id::text AS what FROM invoices i
+          LEFT JOIN (SELECT merchant_id, invoice_id, sum(amount_captured) AS amount
+                       FROM payments GROUP BY 1, 2) p
+            ON p.merchant_id = i.merchant_id AND p.invoice_id = i.id
+          LEFT JOIN (SELECT merchant_id, source_id, sum(amount) AS amount FROM ledger_entries
+                      WHERE debit = 'cash:outside' AND source = 'invoice' GROUP BY 1, 2) o
+            ON o.merchant_id = i.merchant_id AND o.source_id = i.id
+         WHERE {mine:i} AND i.amount_paid <> coalesce(p.amount, 0) + coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "one_capture_per_payment",
+        "A payment that succeeded was captured by exactly one attempt, and no other by any.",
+        """
+        SELECT p.merchant_id, p.id::text AS what FROM payments p
+          LEFT JOIN (SELECT merchant_id, payment_id, count(*) AS n, sum(amount) AS amount
+                       FROM payment_attempts WHERE status = 'succeeded' GROUP BY 1, 2) a
+            ON a.merchant_id = p.merchant_id AND a.payment_id = p.id
+         WHERE {mine:p} AND (coalesce(a.n, 0), coalesce(a.amount, 0))
+               IS DISTINCT FROM ((p.status = 'succeeded')::int, p.amount_captured)
+        """,
+    ),
+    Check(
+        "in_flight_has_an_attempt",
+        "A payment in flight has an attempt in flight, and only such a one.",
+        """
+        SELECT p.merchant_id, p.id::text AS what FROM payments p
+          LEFT JOIN (SELECT merchant_id, payment_id, count(*) AS n FROM payment_attempts
+                      WHERE status IN ('processing', 'unknown', 'requires_action') GROUP BY 1, 2) a
+            ON a.merchant_id = p.merchant_id AND a.payment_id = p.id
+         WHERE {mine:p} AND (p.status IN ('processing', 'unknown', 'requires_action'))
+               <> (coalesce(a.n, 0) > 0)
+        """,
+    ),
+    Check(
+        "refunds_match",
+        "A payment's refunded and reserved amounts are those of its refunds.",
+        """
+        SELECT p.merchant_id, p.id::text AS what FROM payments p
+          LEFT JOIN (SELECT merchant_id, payment_id,
+                            coalesce(sum(amount) FILTER (WHERE status = 'succeeded'), 0) AS done,
+                            coalesce(sum(amount) FILTER
+                                (WHERE status IN ('processing', 'unknown')), 0) AS held
+                       FROM refunds GROUP BY 1, 2) r
+            ON r.merchant_id = p.merchant_id AND r.payment_id = p.id
+         WHERE {mine:p} AND (p.amount_refunded, p.amount_refund_reserved)
+               IS DISTINCT FROM (coalesce(r.done, 0), coalesce(r.held, 0))
+        """,
+    ),
+    Check(
+        "nothing_overdue",
+        "No subscription or draft has been due for more than ten minutes, unless it is parked.",
+        """
+        SELECT s.merchant_id, s.id::text AS what FROM subscriptions s
+          LEFT JOIN test_clocks t ON t.merchant_id = s.merchant_id AND t.id = s.test_clock_id
+         WHERE {mine:s} AND s.parked_at IS NULL
+           AND ((s.test_clock_id IS NULL AND s.next_action_at < $2)
+                OR (t.status = 'ready' AND s.next_action_at <= t.frozen_at))
+        UNION ALL
+        SELECT i.merchant_id, i.id::text FROM invoices i
+          LEFT JOIN test_clocks t ON t.merchant_id = i.merchant_id AND t.id = i.test_clock_id
+         WHERE {mine:i} AND i.status = 'draft' AND i.parked_at IS NULL
+           AND ((i.test_clock_id IS NULL AND i.finalize_at < $2)
+                OR (t.status = 'ready' AND i.finalize_at <= t.frozen_at))
+        """,
+    ),
+    Check(
+        "nothing_parked",
+        "No subscription or draft is parked.",
+        """
+        SELECT s.merchant_id, s.id::text || ': ' || s.parked_reason AS what FROM subscriptions s
+         WHERE {mine:s} AND s.parked_at IS NOT NULL
+        UNION ALL
+        SELECT i.merchant_id, i.id::text || ': ' || i.parked_reason FROM invoices i
+         WHERE {mine:i} AND i.status = 'draft' AND i.parked_at IS NOT NULL
+        """,
+    ),
+    Check(
+        "nothing_awaits_review",
+        "No attempt or refund waits for a person to find out what became of it.",
+        """
+        SELECT a.merchant_id, a.id::text || ': ' || coalesce(a.detail, '') AS what
+          FROM payment_attempts a
+         WHERE {mine:a} AND (a.detail LIKE 'manual_review:%'
+                OR (a.status IN ('processing', 'unknown', 'requires_action')
+                    AND a.look_up_at IS NULL))
+        UNION ALL
+        SELECT r.merchant_id, r.id::text || ': ' || coalesce(r.detail, '') FROM refunds r
+         WHERE {mine:r} AND r.status IN ('processing', 'unknown') AND r.look_up_at IS NULL
+        """,
+    ),
+    Check(
+        "the_clock_will_come",
+        "Every subscription that goes on will be looked at again by the time its period ends; one "
+        "that is paused at least when it resumes.",
+        """
+        SELECT s.merchant_id, s.id::text AS what FROM subscriptions s
+         WHERE {mine:s} AND s.status NOT IN ('canceled', 'incomplete_expired')
+           AND CASE WHEN s.status = 'paused'
+                    THEN s.next_action_at IS DISTINCT FROM s.resumes_at
+                         AND (s.next_action_at IS NULL OR s.next_action_at > s.resumes_at)
+                    WHEN s.status = 'incomplete' OR s.period_end IS NULL
+                    THEN s.next_action_at IS NULL
+                    ELSE s.next_action_at IS NULL OR s.next_action_at > s.period_end END
+        """,
+    ),
+)
