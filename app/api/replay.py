@@ -62,9 +62,9 @@ async def once(
 
 def check_key(key: str) -> None:
     """Refuse what cannot be a key. Raises InvalidRequest."""
-    if not 1 <= len(key) <= KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
+    if not 1 <= len(key) <= KEY_CHARS_MAX or not all("!" <= char <= "~" for char in key):
         raise InvalidRequest(
-            f"An Idempotency-Key has 1 to {KEY_CHARS_MAX} printable ASCII characters.",
+            f"An Idempotency-Key has 1 to {KEY_CHARS_MAX} printable ASCII characters, no blanks.",
             code="invalid_idempotency_key",
             param="Idempotency-Key",
         )
