@@ -6,7 +6,8 @@ Everything that bills a subscription, at a boundary or in between, goes through 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from app.domain import discount as discounting
@@ -18,6 +19,7 @@ from app.domain.calendar import DAY, Period
 from app.domain.collection import Bill as OpenBill
 from app.domain.crediting import Charged
 from app.domain.decision import Decision, DiscountUse
+from app.domain.discount import Discount
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason, Charge, Collection, Invoice, LineKind, Order, Status
@@ -71,6 +73,16 @@ class Account:
     held: tuple[Invoice, ...] = ()
     """Drafts and unpaid invoices made while it was paused; loaded to resume it."""
 
+    @property
+    def creditable(self) -> tuple[Charged, ...]:
+        """What can come back of what was charged: for time of the present period. What an earlier
+        one had left when another began in its place was given up.
+        """
+        period = self.subscription.period
+        if period is None:
+            return ()
+        return tuple(c for c in self.charged if c.line.charge.period.start >= period.start)
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:
@@ -90,12 +102,17 @@ def rates(account: Account, price: Price, at: datetime) -> tuple[TaxRate, ...]:
     return with_behaviour(account.taxation.rates(price.tax_code, at), price.tax_behaviour)
 
 
-def share_of(sub: Subscription, part: Period, index: int, policy: Policy) -> Share:
-    """`part` of period `index` as a share of what a full price is for."""
+def share_of(
+    sub: Subscription, part: Period, index: int, policy: Policy, whole: Period | None = None
+) -> Share:
+    """`part` of period `index`, which is `whole` (None: the present one), as a share of what a full
+    price is for.
+    """
     aligned = sub.interval.period(sub.anchor, index, sub.zone)
     if part == aligned:
         return FULL
-    whole = sub.period
+    if whole is None:
+        whole = sub.period
     if whole is not None and not (aligned.start < whole.start and whole.end == aligned.end):
         return proration.share(part, aligned, policy, sub.zone)
     stub = whole if whole is not None and part.start >= whole.start else part
@@ -140,7 +157,7 @@ def arrears(account: Account, items: Sequence[Item], until: datetime) -> list[Ch
     """What the items billed in arrears cost from the start of the present period to `until`."""
     sub, policy = account.subscription, account.policy
     charges: list[Charge] = []
-    if sub.period is None:
+    if sub.period is None or _stands_still(sub):
         return charges
     for item in items:
         if item.price.timing is not Timing.ARREARS:
@@ -155,6 +172,11 @@ def arrears(account: Account, items: Sequence[Item], until: datetime) -> list[Ch
             share = share_of(sub, part, sub.period_index, policy)
             charges.append(charge(account, item, part, share))
     return charges
+
+
+def _stands_still(sub: Subscription) -> bool:
+    """Whether it is paused so that nothing is used; what was used before was billed with that."""
+    return sub.pause is not None and sub.pause.invoices is PausedInvoices.NONE
 
 
 def _used(account: Account, item: Item, part: Period) -> Charge:
@@ -280,35 +302,39 @@ def late(
     )
 
 
+class Became(NamedTuple):
+    """What a subscription becomes, what that is called, and what its changed fields were before.
+
+    `fields` are still to be put into it: they go in together with what its bill changes.
+    """
+
+    subscription: Subscription
+    told: Type
+    previous: Mapping[str, object] | None = None
+    fields: Mapping[str, Any] = MappingProxyType({})
+
+
 def decide(
     account: Account,
-    change: tuple[Subscription, Type],
+    change: Became,
     bill: tuple[Order, Lines] | None,
     now: datetime,
     new_id: NewId,
-    previous: Mapping[str, object] | None = None,
 ) -> Decision:
     """The decision to make that change, with the invoice it is billed by and what follows.
 
     Without lines nothing is billed. Under a merchant's days of grace, or in a pause that keeps
     drafts, the invoice is a draft; what pays it comes when it is finalized.
     """
-    sub, told = change
+    sub, told, previous, fields = change
     if bill is None or not bill[1]:
-        return told_of(sub, told, new_id, previous)
+        became = replace(sub, **fields) if fields else sub
+        return told_of(became, told, new_id, previous)
     billed = _bill(account, *bill, now, new_id)
     invoice = billed.invoice
-    sub = replace(sub, latest_invoice_id=invoice.id)
     used = _uses(account.subscription, invoice)
-    if used:
-        left = {use.id: use.periods_remaining for use in used}
-        sub = replace(
-            sub,
-            discounts=tuple(
-                replace(d, periods_remaining=left[d.id]) if d.id in left else d
-                for d in sub.discounts
-            ),
-        )
+    discounts = _left(sub.discounts, used) if used else sub.discounts
+    sub = replace(sub, **fields, latest_invoice_id=invoice.id, discounts=discounts)
     return Decision(
         sub.merchant_id,
         subscriptions=(sub,),
@@ -340,6 +366,11 @@ def _bill(account: Account, order: Order, lines: Lines, now: datetime, new_id: N
     if days and order.reason is BillingReason.SUBSCRIPTION_CYCLE:
         return invoicing.draft(what, now + days * DAY, now, new_id)
     return invoicing.bill(what, account.balance, now, new_id)
+
+
+def _left(discounts: tuple[Discount, ...], used: tuple[DiscountUse, ...]) -> tuple[Discount, ...]:
+    left = {use.id: use.periods_remaining for use in used}
+    return tuple(replace(d, periods_remaining=left[d.id]) if d.id in left else d for d in discounts)
 
 
 def _uses(sub: Subscription, invoice: Invoice) -> tuple[DiscountUse, ...]:

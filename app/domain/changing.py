@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.domain import billing, crediting, items, pricing, waiting
 from app.domain import discount as discounting
-from app.domain.billing import Account, Lines
+from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import SECOND, Interval, Period, Unit
 from app.domain.decision import Decision, ScheduledState
 from app.domain.discount import Discount
@@ -162,8 +162,8 @@ def _prorated(
     billed = replace(account, subscription=replace(recast, discounts=discounts), pending=cut.kept)
     order = billing.order(recast, BillingReason.SUBSCRIPTION_UPDATE, rest)
     bill = order, billing.with_pending(billed, lines)
-    told = recast, Type.SUBSCRIPTION_UPDATED
-    decision = billing.decide(billed, told, bill, now, new_id, _before(sub))
+    told = Became(recast, Type.SUBSCRIPTION_UPDATED, _before(sub))
+    decision = billing.decide(billed, told, bill, now, new_id)
     return replace(decision, pending=cut.with_taken(decision.pending))
 
 
@@ -203,7 +203,7 @@ def _unused(account: Account, which: set[UUID], at: datetime) -> list[Credit]:
     sub, policy = account.subscription, account.policy
     found = [
         crediting.unused(charged, at, policy, sub.zone)
-        for charged in account.charged
+        for charged in account.creditable
         if charged.line.charge.item_id in which
     ]
     return [credit for credit in found if credit is not None]
@@ -243,8 +243,8 @@ def _reset(
     running, spent = billing.without_spent(running, at)
     billed = replace(account, subscription=running, pending=cut.kept)
     bill = order, billing.with_pending(billed, Lines(charges, given))
-    told = running, Type.SUBSCRIPTION_UPDATED
-    decision = billing.decide(billed, told, bill, now, new_id, _before(sub))
+    told = Became(running, Type.SUBSCRIPTION_UPDATED, _before(sub))
+    decision = billing.decide(billed, told, bill, now, new_id)
     return replace(
         decision,
         pending=cut.with_taken(decision.pending),

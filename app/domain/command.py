@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain import changing, lifecycle, pausing
+from app.domain import changing, lifecycle, pausing, phases
 from app.domain import policy as policies
 from app.domain.billing import Account
 from app.domain.decision import Decision
@@ -18,9 +18,11 @@ def change(
 ) -> Decision:
     """Change it now, when its period is over, or at a date; None: as the billing settings say.
 
-    The plans it is changed to have their say in these. Raises Conflict, InvalidRequest.
+    The plans it is changed to have their say in these. Raises Conflict, also while phases of a
+    schedule are to come; InvalidRequest.
     """
     sub = account.subscription
+    phases.check_none_left(sub)
     prices = [item.price for item in wanted.items if item.price is not None]
     policy = policies.narrowed(account.policy, prices, sub.settings)
     when = when or changing.when(sub, wanted, policy)

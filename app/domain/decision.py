@@ -72,6 +72,8 @@ class Decision:
     items: tuple[ItemState, ...] = ()
     scheduled: tuple[ScheduledState, ...] = ()
     invoices: tuple[Invoice, ...] = ()
+    deleted: tuple[Invoice, ...] = ()
+    """Drafts that go, and nothing of them stays."""
     credit_notes: tuple[CreditNote, ...] = ()
     pending: tuple[PendingItem, ...] = ()
     payments: tuple[Payment, ...] = ()

@@ -3,9 +3,10 @@
 A charge is discounted and taxed here. A credit comes as it is: it mirrors the line it takes back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from app.domain import balance as balances
@@ -76,7 +77,7 @@ def bill(what: Bill, balance: Balance, now: datetime, new_id: NewId) -> Billed:
     Subtotal is the sum of the lines; discounts never exceed them; taxes are reckoned on what is
     left. Raises InvalidRequest beyond AMOUNT_MAX.
     """
-    return _finalized(_draft(what, now, new_id), balance, now, new_id)
+    return _final(_draft(what, now, new_id, balance), balance, new_id)
 
 
 def draft(what: Bill, finalize_at: datetime | None, now: datetime, new_id: NewId) -> Billed:
@@ -108,25 +109,30 @@ def redraft(old: Invoice, what: Bill, now: datetime, new_id: NewId) -> Billed:
 def finalize(invoice: Invoice, balance: Balance, now: datetime, new_id: NewId) -> Billed:
     """The draft, with its lines, becomes final: it is numbered, posted, and credit pays of it."""
     after(invoice.status, Action.FINALIZE)
-    return _finalized(replace(invoice, version=invoice.version + 1), balance, now, new_id)
+    settled = _settled(invoice.order, invoice.total, balance, now)
+    final = replace(invoice, **settled, finalize_at=None, version=invoice.version + 1)
+    return _final(final, balance, new_id)
 
 
-def _finalized(made: Invoice, balance: Balance, now: datetime, new_id: NewId) -> Billed:
-    total = made.total
+def _settled(order: Order, total: int, balance: Balance, now: datetime) -> dict[str, Any]:
+    """What becomes of an invoice over `total` as it is finalized: credit pays of it what it can."""
     applied = min(balance.amount, total)
-    settled = applied == total
-    invoice = replace(
-        made,
-        status=Status.PAID if settled else Status.OPEN,
-        balance_applied=applied,
-        amount_due=total - applied,
-        due_at=now + timedelta(days=made.order.net_days) if made.order.net_days else now,
-        finalized_at=now,
-        finalize_at=None,
-        paid_at=now if settled else None,
-    )
+    is_paid = applied == total
+    return {
+        "status": Status.PAID if is_paid else Status.OPEN,
+        "balance_applied": applied,
+        "amount_due": total - applied,
+        "due_at": now + timedelta(days=order.net_days) if order.net_days else now,
+        "finalized_at": now,
+        "paid_at": now if is_paid else None,
+    }
+
+
+def _final(invoice: Invoice, balance: Balance, new_id: NewId) -> Billed:
+    """What follows from a finalized invoice."""
+    applied = invoice.balance_applied
     events = [Event(new_id(), Type.INVOICE_FINALIZED, invoice)]
-    if settled:
+    if invoice.status is Status.PAID:
         events.append(Event(new_id(), Type.INVOICE_PAID, invoice))
     moved: tuple[BalanceEntry, ...] = ()
     if applied > 0:
@@ -136,7 +142,8 @@ def _finalized(made: Invoice, balance: Balance, now: datetime, new_id: NewId) ->
     return Billed(invoice, _entries(invoice, new_id), moved, tuple(events))
 
 
-def _draft(bill: Bill, now: datetime, new_id: NewId) -> Invoice:
+def _draft(bill: Bill, now: datetime, new_id: NewId, balance: Balance | None = None) -> Invoice:
+    """The invoice with its lines and sums; finalized at once where a balance is given to pay it."""
     assert bill.charges or bill.credits, "an invoice has at least one line"
     lines = _lines(bill, new_id)
     subtotal = discount_total = tax_total = tax_added = 0
@@ -150,20 +157,25 @@ def _draft(bill: Bill, now: datetime, new_id: NewId) -> Invoice:
     total = subtotal - discount_total + tax_added
     if max(abs(subtotal), abs(total)) > AMOUNT_MAX:
         raise InvalidRequest("This adds up to more than can be billed.", code="amount_too_large")
+    settled: Mapping[str, Any] = {
+        "status": Status.DRAFT,
+        "balance_applied": 0,
+        "amount_due": total,
+        "due_at": now,
+    }
+    if balance is not None:
+        settled = _settled(bill.order, total, balance, now)
     return Invoice(
         id=new_id(),
         order=bill.order,
-        status=Status.DRAFT,
         subtotal=subtotal,
         discount_total=discount_total,
         tax_total=tax_total,
         tax_added=tax_added,
         total=total,
-        balance_applied=0,
-        amount_due=total,
         amount_paid=0,
-        due_at=now,
         created_at=now,
+        **settled,
         policy=bill.policy,
         lines=lines,
     )
@@ -213,12 +225,10 @@ def _discounted(bill: Bill) -> tuple[list[list[DiscountPart]], list[int]]:
     taken: list[list[DiscountPart]] = [[] for _ in charges]
     if not bill.discounts:
         return taken, left
-    open_to = left
-    if policy.coupon_on_proration is CouponOnProration.NOT_PRORATED:
-        open_to = [charge.amount if charge.share == FULL else 0 for charge in charges]
+    open_to = open_to_discounts(charges, policy)
     currency, facts, eligible = bill.order.currency, None, None
     if discounting.need_facts(bill.discounts):
-        facts = [_facts(charge, amount) for charge, amount in zip(charges, open_to, strict=True)]
+        facts = [facts_of(charge, amount) for charge, amount in zip(charges, open_to, strict=True)]
         eligible = discounting.applicable(bill.discounts, facts, currency)
     rows = discounting.apply(
         bill.discounts,
@@ -237,7 +247,15 @@ def _discounted(bill: Bill) -> tuple[list[list[DiscountPart]], list[int]]:
     return taken, left
 
 
-def _facts(charge: Charge, amount: int) -> Facts:
+def open_to_discounts(charges: Sequence[Charge], policy: Policy) -> list[int]:
+    """What of each charge discounts may be taken from."""
+    if policy.coupon_on_proration is CouponOnProration.NOT_PRORATED:
+        return [charge.amount if charge.share == FULL else 0 for charge in charges]
+    return [charge.amount for charge in charges]
+
+
+def facts_of(charge: Charge, amount: int) -> Facts:
+    """What discounts want to know of a charge, `amount` of which they may be taken from."""
     return Facts(
         amount,
         charge.quantity,

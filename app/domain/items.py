@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.domain.calendar import Interval
 from app.domain.decision import Decision, DiscountUse, ItemState, NewDiscount, ScheduledState
+from app.domain.discount import Discount
 from app.domain.errors import InvalidRequest
 from app.domain.ids import NewId
 from app.domain.pricing import check_quantity, check_together
@@ -38,11 +39,18 @@ def recast(sub: Subscription, change: Change, at: datetime, new_id: NewId) -> Su
         sub,
         items=tuple(items),
         interval=_interval_of(sub, items),
-        discounts=sub.discounts if change.discounts is None else change.discounts,
+        discounts=_discounts(sub, change),
         collection=change.collection or sub.collection,
         net_days=sub.net_days if change.net_days is None else change.net_days,
         version=sub.version + 1,
     )
+
+
+def _discounts(sub: Subscription, change: Change) -> tuple[Discount, ...]:
+    """The change's discounts in the place of its own; those of its customer are not its to lose."""
+    if change.discounts is None:
+        return sub.discounts
+    return (*change.discounts, *(d for d in sub.discounts if d.customer_id is not None))
 
 
 def _items(sub: Subscription, change: Change, new_id: NewId) -> list[Item]:

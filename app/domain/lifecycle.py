@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from app.domain import billing, changing, collection, items, pausing, periods, waiting
-from app.domain.billing import Account, Lines
+from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import SECOND, Period
 from app.domain.crediting import Charged, unused, whole
 from app.domain.decision import Decision
@@ -234,7 +234,7 @@ def end(
         scheduled=(),
         version=sub.version + 1,
     )
-    told = (ended, Type.SUBSCRIPTION_CANCELED)
+    told = Became(ended, Type.SUBSCRIPTION_CANCELED)
     at_last = replace(account, subscription=_unpaused(sub))
     decision = billing.decide(at_last, told, bill, now, new_id)
     drafts, payments = pausing.released(account, now, new_id)
@@ -290,9 +290,9 @@ def credits_of(account: Account, credit: CancelCredit, at: datetime) -> list[Cre
         case CancelCredit.NONE:
             pass
         case CancelCredit.FULL:
-            found = [whole(charged) for charged in account.charged]
+            found = [whole(charged) for charged in account.creditable]
         case CancelCredit.PRORATED:
-            found = [_rest(account, charged, at) for charged in account.charged]
+            found = [_rest(account, charged, at) for charged in account.creditable]
     return [given for given in found if given is not None]
 
 
@@ -316,7 +316,7 @@ def start(account: Account, now: datetime, new_id: NewId) -> Decision:
     )
     lines = billing.with_pending(account, Lines(billing.trial_fees(account, period)))
     order = billing.order(sub, BillingReason.SUBSCRIPTION_CREATE, period, period.start)
-    told = (trialing, Type.SUBSCRIPTION_ACTIVATED)
+    told = Became(trialing, Type.SUBSCRIPTION_ACTIVATED)
     undiscounted = replace(account, subscription=replace(sub, discounts=()))
     return billing.decide(undiscounted, told, (order, lines), now, new_id)
 

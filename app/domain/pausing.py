@@ -5,7 +5,7 @@ from datetime import datetime
 
 from app.domain import billing, changing, crediting, items, periods, waiting
 from app.domain import payment as paying
-from app.domain.billing import Account, Lines
+from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import SECOND, Period
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
@@ -40,14 +40,13 @@ def pause(
         raise InvalidRequest("It resumes after it is paused.", param="resumes_at")
     status = after(sub.status, Happening.PAUSE)
     paused = replace(sub, status=status, pause=wanted, version=sub.version + 1)
-    told = paused, Type.SUBSCRIPTION_PAUSED
     if wanted.invoices is not PausedInvoices.NONE or sub.period is None:
-        return billing.told_of(*told, new_id)
+        return billing.told_of(paused, Type.SUBSCRIPTION_PAUSED, new_id)
     charges = billing.arrears(account, sub.items, at)
     given, cut = [], waiting.Cut(account.pending)
     if unused is PauseUnused.CREDIT and at < sub.period.end:
         found = [
-            crediting.unused(charged, at, account.policy, sub.zone) for charged in account.charged
+            crediting.unused(charged, at, account.policy, sub.zone) for charged in account.creditable
         ]
         given = [credit for credit in found if credit is not None]
         cut = waiting.cut(account, None, at, now, new_id)
@@ -61,7 +60,7 @@ def pause(
         return replace(decision, pending=cut.written)
     span = Period(sub.period.start, at) if sub.period.start < at else sub.period
     order = billing.order(sub, BillingReason.SUBSCRIPTION_UPDATE, span)
-    told = paused, Type.SUBSCRIPTION_PAUSED
+    told = Became(paused, Type.SUBSCRIPTION_PAUSED)
     billed = replace(account, pending=cut.kept)
     bill = order, billing.with_pending(billed, lines)
     decision = billing.decide(billed, told, bill, now, new_id)

@@ -1,11 +1,15 @@
 """Pending items: lines that wait for a customer's next invoice, or for one made by hand."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from app.domain.invoice import Charge
 from app.domain.invoicing import Credit
+from app.domain.pricing import TaxBehaviour
+from app.domain.tax import TaxRate, with_behaviour
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,12 @@ class PendingItem:
     invoice_id: UUID | None = None
     deleted_at: datetime | None = None
     version: int = 1
+    tax_code: str | None = None
+    """What kind of product it is for, where taxes are found by place; of a price, its plan's."""
+    tax_behaviour: TaxBehaviour | None = None
+    is_inline: bool = False
+    """Made for one invoice: it goes when that draft goes, and never waits for another."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def charge(self) -> Charge:
@@ -49,6 +59,30 @@ class PendingItem:
             "subscription_item_id": charge.item_id,
             "reverses_line_id": charge.reverses_line_id,
             "invoice_id": self.invoice_id,
+            "tax_code": self.tax_code,
+            "metadata": dict(self.metadata),
             "created_at": self.created_at,
             "version": self.version,
         }
+
+
+class Taxation(Protocol):
+    """The taxes that a customer owes, found by who sells what to whom."""
+
+    def rates(self, tax_code: str | None, at: datetime) -> tuple[TaxRate, ...]:
+        """The rates for a kind of product at a tax point."""
+
+
+def taxed(item: PendingItem, given: tuple[TaxRate, ...], taxation: Taxation | None) -> PendingItem:
+    """The item with the rates it is billed at: those that are found, or else those that are given.
+
+    What gives something back of a line keeps that line's own taxes.
+    """
+    charge = item.line
+    if isinstance(charge, Credit):
+        return item
+    rates = given
+    if taxation is not None:
+        found = taxation.rates(item.tax_code, charge.period.start)
+        rates = with_behaviour(found, item.tax_behaviour)
+    return replace(item, line=replace(charge, rates=rates))

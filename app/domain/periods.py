@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.domain import billing, items
-from app.domain.billing import Account, Lines
+from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import Period
 from app.domain.decision import Decision
 from app.domain.event import Type
@@ -48,7 +48,7 @@ def enter(
         if happening is Happening.RENEW and sub.period is not None
         else []
     )
-    entering = replace(account, subscription=replace(fresh, period=period))
+    entering = account if fresh is sub else replace(account, subscription=fresh)
     decision = begin(entering, sub, (period, index), happening, Lines(charges), now, new_id)
     if planned is None:
         return decision
@@ -72,11 +72,12 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
     new_id: NewId,
 ) -> Decision:
     """Begin a period of the account's subscription; `lines` of what came before are billed too."""
-    sub, spent = billing.without_spent(account.subscription, entered[0].start)
-    account = replace(account, subscription=sub)
     period, index = entered
+    sub, spent = billing.without_spent(account.subscription, period.start)
+    if spent:
+        account = replace(account, subscription=sub)
     is_first = before.period_index < before.first_index
-    share = billing.share_of(replace(sub, period=period), period, index, account.policy)
+    share = billing.share_of(sub, period, index, account.policy, period)
     charges = list(lines.charges)
     charges += billing.setup_fees(account, sub.items if is_first else _added(before, sub), period)
     charges += billing.advance(account, sub.items, period, share)
@@ -85,22 +86,23 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
     again = before.period is not None and before.period.start == period.start
     order = billing.order(sub, reason, period, cycle_start=None if again else period.start)
     cycles = sub.cycles_left
-    running = replace(
-        sub,
-        status=after(before.status, happening),
-        period=period,
-        period_index=index,
-        items=_since_the_boundary(sub.items),
-        pause=None if happening is Happening.RESUME else sub.pause,
-        cycles_left=None if cycles is None else max(0, cycles - (index >= 0)),
-        version=before.version + 1,
-    )
+    fields = {
+        "status": after(before.status, happening),
+        "period": period,
+        "period_index": index,
+        "items": _since_the_boundary(sub.items),
+        "pause": None if happening is Happening.RESUME else sub.pause,
+        "cycles_left": None if cycles is None else max(0, cycles - (index >= 0)),
+        "version": before.version + 1,
+    }
     if sub.pause is not None and sub.pause.invoices is PausedInvoices.VOID:
         account = replace(account, pending=(), late=())  # what waits is not given away
     due = billing.with_pending(account, Lines(charges, lines.credits))
-    decision = billing.decide(account, (running, told), (order, due), now, new_id)
+    became = Became(sub, told, fields=fields)
+    decision = billing.decide(account, became, (order, due), now, new_id)
     if spent:
         decision = replace(decision, discounts=(*spent, *decision.discounts))
+    running = decision.subscriptions[0]
     if running.items is sub.items:
         return decision
     return replace(decision, items=items.recast_states(sub, running, period.start).items)

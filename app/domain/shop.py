@@ -13,8 +13,7 @@ from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from app.domain import billing, collection, crediting, invoicing, lifecycle
-from app.domain import payment as paying
+from app.domain import billing, collection, crediting, finalizing, lifecycle
 from app.domain import policy as policies
 from app.domain.balance import Balance
 from app.domain.billing import Account, Metered
@@ -23,8 +22,9 @@ from app.domain.crediting import Charged
 from app.domain.decision import Decision
 from app.domain.errors import BillingError
 from app.domain.event import Event
+from app.domain.finalizing import Draft
 from app.domain.ids import NewId
-from app.domain.invoice import Charge, Collection, Invoice, Line, LineKind
+from app.domain.invoice import Charge, Invoice, Line, LineKind
 from app.domain.invoice import Status as InvoiceStatus
 from app.domain.invoicing import Credit
 from app.domain.ledger import Entry
@@ -225,29 +225,15 @@ class Shop:
         self.record(decision, at)
 
     def _finalize(self, draft: Invoice, at: datetime) -> None:
-        order = draft.order
-        billed = invoicing.finalize(
-            draft, self.balance(order.customer_id, order.currency), at, self.new_id
-        )
-        invoice = billed.invoice
-        payments: tuple[Payment, ...] = ()
-        known = self.accounts.get(order.subscription_id) if order.subscription_id else None
-        automatic = order.collection is Collection.CHARGE_AUTOMATICALLY
-        if known is not None and automatic and invoice.status is InvoiceStatus.OPEN:
-            sub = self.subscriptions[known.subscription.id]
-            method_id = sub.payment_method_id or known.method_id
-            payments = (paying.schedule(invoice, method_id, at, self.new_id),)
-        self.record(
-            Decision(
-                order.merchant_id,
-                invoices=(invoice,),
-                payments=payments,
-                balances=billed.balances,
-                entries=billed.entries,
-                events=billed.events,
-            ),
-            at,
-        )
+        about = draft.order.subscription_id
+        known = self.accounts.get(about) if about is not None else None
+        sub = self.subscriptions.get(about) if about is not None else None
+        method_id = None if known is None or sub is None else sub.payment_method_id
+        if known is not None:
+            method_id = method_id or known.method_id
+        balance = self.balance(draft.order.customer_id, draft.order.currency)
+        whole = Draft(draft, balance, method_id, sub)
+        self.record(finalizing.finalize(whole, at, self.new_id), at)
 
     def collect(self, payment: Payment, at: datetime) -> None:
         """Attempt a payment that is due: it succeeds, unless declines are ordered."""
