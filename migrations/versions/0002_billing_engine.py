@@ -47,6 +47,8 @@ def upgrade() -> None:
     op.drop_constraint(
         op.f("ck_subscriptions_live_has_next_action"), "subscriptions", type_="check"
     )
+    op.execute('ALTER TABLE invoice_line_discounts DROP CONSTRAINT "fk_%(table_name)s_line_id"')
+    op.execute('ALTER TABLE invoice_line_taxes DROP CONSTRAINT "fk_%(table_name)s_line_id"')
     op.create_table(
         "document_logos",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
@@ -182,7 +184,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["merchant_id", "addon_id"],
             ["plans.merchant_id", "plans.id"],
-            name="fk_%(table_name)s_addon_id",
+            name=op.f("fk_addon_plans_addon_id"),
         ),
         sa.ForeignKeyConstraint(
             ["merchant_id", "plan_id"],
@@ -373,7 +375,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["merchant_id", "segment_plan_id"],
             ["plans.merchant_id", "plans.id"],
-            name="fk_%(table_name)s_segment_plan_id",
+            name=op.f("fk_offers_segment_plan_id"),
         ),
         sa.ForeignKeyConstraint(
             ["merchant_id"], ["merchants.id"], name=op.f("fk_offers_merchants")
@@ -577,7 +579,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["merchant_id", "reverses_id"],
             ["usage_events.merchant_id", "usage_events.id"],
-            name="fk_%(table_name)s_reverses_id",
+            name=op.f("fk_usage_events_reverses_id"),
         ),
         sa.ForeignKeyConstraint(
             ["merchant_id", "subscription_id"],
@@ -1281,6 +1283,12 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_tax_rates_validity"), "tax_rates", "valid_from < valid_until"
     )
+    op.execute(
+        "ALTER TABLE invoice_line_discounts ADD CONSTRAINT fk_invoice_line_discounts_line_id FOREIGN KEY (merchant_id, line_id) REFERENCES invoice_lines(merchant_id, id)"
+    )
+    op.execute(
+        "ALTER TABLE invoice_line_taxes ADD CONSTRAINT fk_invoice_line_taxes_line_id FOREIGN KEY (merchant_id, line_id) REFERENCES invoice_lines(merchant_id, id)"
+    )
     op.execute("REVOKE UPDATE ON credit_note_lines FROM perennial_app")
     op.execute("REVOKE UPDATE ON credit_note_lines FROM perennial_system")
     op.execute("GRANT DELETE ON invoice_line_discounts TO perennial_app")
@@ -1308,6 +1316,10 @@ def downgrade() -> None:
     op.execute("REVOKE DELETE ON invoice_line_discounts FROM perennial_app")
     op.execute("GRANT UPDATE ON credit_note_lines TO perennial_system")
     op.execute("GRANT UPDATE ON credit_note_lines TO perennial_app")
+    op.execute("ALTER TABLE invoice_line_taxes DROP CONSTRAINT fk_invoice_line_taxes_line_id")
+    op.execute(
+        "ALTER TABLE invoice_line_discounts DROP CONSTRAINT fk_invoice_line_discounts_line_id"
+    )
     op.drop_constraint(op.f("ck_tax_rates_validity"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_region"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_priority"), "tax_rates", type_="check")
@@ -1564,6 +1576,12 @@ def downgrade() -> None:
     op.drop_table("meters")
     op.drop_table("features")
     op.drop_table("document_logos")
+    op.execute(
+        'ALTER TABLE invoice_line_taxes ADD CONSTRAINT "fk_%(table_name)s_line_id" FOREIGN KEY (merchant_id, line_id) REFERENCES invoice_lines(merchant_id, id)'
+    )
+    op.execute(
+        'ALTER TABLE invoice_line_discounts ADD CONSTRAINT "fk_%(table_name)s_line_id" FOREIGN KEY (merchant_id, line_id) REFERENCES invoice_lines(merchant_id, id)'
+    )
     op.create_check_constraint(
         op.f("ck_subscriptions_live_has_next_action"),
         "subscriptions",

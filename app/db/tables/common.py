@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Constraint,
     ForeignKeyConstraint,
     MetaData,
     PrimaryKeyConstraint,
@@ -22,12 +23,25 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP, UUID
 
+
+def _reference(key: Constraint, _table: Table) -> str:
+    """What a foreign key is called after its table: the other table, or the column where that does
+    not say which table it is.
+    """
+    assert isinstance(key, ForeignKeyConstraint)
+    column = key.column_keys[-1]
+    table = key.elements[0].target_fullname.partition(".")[0]
+    is_plain = column == "merchant_id" or column.removesuffix("_id") + "s" == table
+    return table if is_plain else column
+
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "reference": _reference,
+        "fk": "fk_%(table_name)s_%(reference)s",
         "pk": "pk_%(table_name)s",
     }
 )
@@ -109,7 +123,6 @@ def belongs_to(table: str, column: str, *, ondelete: str | None = None) -> Forei
         ["merchant_id", column],
         [f"{table}.merchant_id", f"{table}.id"],
         ondelete=ondelete,
-        name=None if column.removesuffix("_id") + "s" == table else f"fk_%(table_name)s_{column}",
     )
 
 
