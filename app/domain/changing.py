@@ -234,7 +234,7 @@ def _reset(
     charges += billing.setup_fees(account, added, period)
     charges += billing.advance(account, running.items, period, FULL)
     given, cut = _unused(account, known, at), waiting.cut(account, known, at, now, new_id)
-    if settlement is Settlement.RESET_WITHOUT_CREDIT:
+    if settlement is Settlement.RESET_WITHOUT_CREDIT and sub.period.start < at:
         given, cut = [], waiting.Cut(account.pending)
     # Where the present period was billed at this very instant, that bill has the boundary's name.
     boundary = at if sub.period.start < at else None

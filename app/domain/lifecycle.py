@@ -256,7 +256,7 @@ def _cut(
         case CancelCredit.PRORATED:
             return waiting.cut(account, None, used_until(at, policy, sub.zone), now, new_id)
         case CancelCredit.FULL if sub.period is not None:
-            return waiting.cut(account, None, sub.period.start, now, new_id)
+            return waiting.cut(account, None, sub.period.start, now, new_id, used_to=at)
         case _:
             return waiting.Cut(account.pending)
 

@@ -49,9 +49,15 @@ class Cut:
 
 
 def cut(
-    account: Account, which: set[UUID] | None, at: datetime, now: datetime, new_id: NewId
+    account: Account,
+    which: set[UUID] | None,
+    at: datetime,
+    now: datetime,
+    new_id: NewId,
+    used_to: datetime | None = None,
 ) -> Cut:
-    """End what the items (None: all) are charged for at `at`.
+    """End what the items (None: all) are charged for at `at`; what ended by `used_to` (None: by
+    then) was used, and stays.
 
     A charge that still waits needs no credit: what is left of it is its amount less the unused
     part, so that both add up to it.
@@ -60,7 +66,7 @@ def cut(
     kept, deleted, fresh = [], [], []
     for item in account.pending:
         charge = item.line
-        if not isinstance(charge, Charge) or not _is_about(charge, which, at):
+        if not isinstance(charge, Charge) or not _is_about(charge, which, used_to or at):
             kept.append(item)
             continue
         deleted.append(replace(item, deleted_at=now, version=item.version + 1))
