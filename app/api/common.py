@@ -223,6 +223,7 @@ DiscountRef = Annotated[UUID, *_ref("dis")]
 EventRef = Annotated[UUID, *_ref("evt")]
 FeatureRef = Annotated[UUID, *_ref("ftr")]
 GatewayAccountRef = Annotated[UUID, *_ref("gwa")]
+InvoiceLineRef = Annotated[UUID, *_ref("il")]
 InvoiceRef = Annotated[UUID, *_ref("inv")]
 MerchantRef = Annotated[UUID, *_ref("mer")]
 MeterRef = Annotated[UUID, *_ref("mtr")]
@@ -285,8 +286,12 @@ MinorUnits = Annotated[int, Field(description="Minor units.", examples=[1234])]
 
 
 def open_enum(*values: str) -> Any:
-    """A text that may get further values one day: clients must bear with ones they do not know."""
-    return Field(json_schema_extra={"x-extensible-enum": list(values)}, examples=[values[0]])
+    """A text that may get further values one day: clients must bear with ones they do not know.
+
+    The first is the example.
+    """
+    known: list[Any] = list(dict.fromkeys(map(str, values)))
+    return Field(json_schema_extra={"x-extensible-enum": known}, examples=[known[0]])
 
 
 Expanded: Any = Field(

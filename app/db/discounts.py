@@ -69,11 +69,12 @@ async def _load(tx: Tx, column: str, keys: Sequence[Key]) -> dict[Key, tuple[Dis
         coupon = known.get(given)
         if coupon is None:
             coupon = known[given] = coupons.coupon(row)
-        found[row["merchant_id"], row[column]].append(_discount(row, coupon))
+        found[row["merchant_id"], row[column]].append(discount(row, coupon))
     return {key: tuple(discounts) for key, discounts in found.items()}
 
 
-def _discount(row: Row, coupon: Coupon) -> Discount:
+def discount(row: Row, coupon: Coupon) -> Discount:
+    """The discount that a row stands for."""
     return Discount(
         row["id"],
         coupon,

@@ -27,7 +27,7 @@ from app.services import changes, enrolment
 from app.services.caller import Caller
 from app.services.changes import ChangeSubscription
 from app.services.enrolment import CreateSubscription
-from app.services.subscriptions import Cancel, now_of_customer, time_of
+from app.services.subscriptions import Cancel, check_version, now_of_customer, time_of
 
 OTHERS_MAX: Final = 50
 """Further subscriptions of the customer that are looked at: they may use up credit before."""
@@ -116,10 +116,11 @@ async def _of_running(
     account = shop.account(subscription_id, at)
     decision: Decision | None = None
     if cmd.change is not None:
-        changes.check_version(account, cmd.change.expected_version)
+        check_version(account, cmd.change.expected_version)
         wanted = await changes.wanted(tx, account, cmd.change)
         decision = command.change(account, wanted, cmd.change.when, at, new_id)
     elif cmd.cancel is not None:
+        check_version(account, cmd.cancel.expected_version)
         decision = command.cancel(account, cmd.cancel.when, cmd.cancel.credit, at, new_id)
     return await _previewed(tx, shop, decision, subscription_id, at)
 
