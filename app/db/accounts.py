@@ -21,9 +21,11 @@ from app.db import subscription_parts as parts
 from app.db.base import Row, Tx
 from app.db.subscriptions import COLUMNS
 from app.db.usage import Wanted
+from app.domain import pending as pending_rules
 from app.domain.billing import Account, Metered
 from app.domain.crediting import Charged
 from app.domain.errors import NotFound
+from app.domain.pending import PendingItem, Taxation
 from app.domain.pricing import Usage
 from app.domain.subscription import PausedInvoices, Status, Subscription
 
@@ -103,7 +105,7 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
             policies.narrowed(
                 merchants[sub.merchant_id], (item.price for item in sub.items), sub.settings
             ),
-            waiting.get(key, ()),
+            _taxed(waiting.get(key, ()), sub, taxed),
             lines.get(key, ()),
             used.get(key, NO_USAGE),
             (),
@@ -116,6 +118,14 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
 
 
 NO_USAGE: Mapping[UUID, Metered] = {}
+
+
+def _taxed(
+    waiting: Sequence[PendingItem], sub: Subscription, taxations: Mapping[Key, Taxation]
+) -> tuple[PendingItem, ...]:
+    """What waits for the subscription's next invoice, with the taxes it is billed at."""
+    found = taxations[sub.merchant_id, sub.customer_id] if sub.automatic_tax and waiting else None
+    return tuple(pending_rules.taxed(item, sub.rates, found) for item in waiting)
 
 
 async def _subscriptions(tx: Tx, rows: Sequence[Row]) -> list[Subscription]:

@@ -60,6 +60,7 @@ async def record(tx: Tx, decisions: Sequence[Decision], now: datetime) -> Record
     await invoice.write(tx, invoices, numbers)
     await credit_note.write(tx, credit_notes, numbers)
     await pending.write(tx, [p for d in decisions for p in d.pending])
+    await invoice.delete(tx, [i for d in decisions for i in d.deleted])
     payments = [p for d in decisions for p in d.payments]
     await payment.write(tx, payments)
     await payment.write_attempts(tx, [a for d in decisions for a in d.attempts])

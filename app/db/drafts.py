@@ -8,8 +8,9 @@ from uuid import UUID
 from app.db import accounts, balances, invoices
 from app.db.base import Row, Tx
 from app.db.scope import Scope
+from app.domain.balance import Balance
 from app.domain.finalizing import Draft
-from app.domain.invoice import Invoice
+from app.domain.invoice import Invoice, Order
 
 Key = tuple[UUID, UUID]
 
@@ -85,6 +86,14 @@ async def of_invoices(tx: Tx, found: Sequence[Invoice]) -> list[Draft]:
             )
         )
     return drafts
+
+
+async def payer(tx: Tx, order: Order) -> tuple[Balance, UUID | None]:
+    """What an invoice that no subscription is behind is paid with: credit, then a method."""
+    customer = order.merchant_id, order.customer_id
+    key = (*customer, order.currency)
+    methods = await default_methods(tx, [customer])
+    return (await balances.load(tx, [key]))[key], methods.get(customer)
 
 
 async def default_methods(tx: Tx, customers: Iterable[Key]) -> dict[Key, UUID]:

@@ -15,7 +15,7 @@ from app.domain.errors import NotFound
 from app.domain.invoice import Charge, DiscountPart, LineKind
 from app.domain.invoicing import Credit
 from app.domain.pending import PendingItem
-from app.domain.pricing import PlanKind
+from app.domain.pricing import PlanKind, TaxBehaviour
 from app.domain.proration import Share
 from app.domain.tax import TaxPart, TaxRate
 
@@ -24,7 +24,9 @@ COLUMNS: Final = """
     p.merchant_id, p.id, p.customer_id, p.subscription_id, p.currency, p.kind, p.description,
     p.quantity, p.period_start, p.period_end, p.amount, p.subscription_item_id, p.price_id,
     p.share_part, p.share_whole, p.reverses_line_id, p.discounts, p.taxes, p.invoice_id,
-    p.created_at, p.deleted_at, p.version, pr.plan_id, pl.kind AS plan_kind
+    p.created_at, p.deleted_at, p.version, pr.plan_id, pl.kind AS plan_kind, p.inline, p.metadata,
+    coalesce(p.tax_code, pl.tax_code) AS tax_code,
+    coalesce(p.tax_behaviour, pr.tax_behaviour) AS tax_behaviour
 """
 FROM: Final = """
     LEFT JOIN prices pr ON pr.merchant_id = p.merchant_id AND pr.id = p.price_id
@@ -51,19 +53,50 @@ async def waiting(tx: Tx, keys: Sequence[Key]) -> dict[Key, tuple[PendingItem, .
     return {key: tuple(items) for key, items in found.items()}
 
 
-async def waiting_of_customer(tx: Tx, customer_id: UUID, currency: str) -> list[PendingItem]:
-    """What waits, without a subscription, for any invoice of a customer; locked, oldest first."""
+async def waiting_of_customer(tx: Tx, customer_id: UUID, currency: str | None) -> list[PendingItem]:
+    """What waits, without a subscription, for any invoice of a customer in that currency (None: in
+    all); locked, oldest first.
+    """
     rows = await tx.fetch(
         f"""
         SELECT {COLUMNS} FROM pending_items p {FROM}
          WHERE p.merchant_id = current_setting('app.merchant_id')::uuid AND p.customer_id = $1
-           AND p.currency = $2 AND p.subscription_id IS NULL AND p.invoice_id IS NULL
-           AND p.deleted_at IS NULL ORDER BY p.id FOR NO KEY UPDATE OF p
+           AND ($2::text IS NULL OR p.currency = $2) AND p.subscription_id IS NULL
+           AND p.invoice_id IS NULL AND p.deleted_at IS NULL ORDER BY p.id FOR NO KEY UPDATE OF p
         """,
         customer_id,
         currency,
     )
     return await _items(tx, rows)
+
+
+async def of_invoice(tx: Tx, invoice_id: UUID) -> list[PendingItem]:
+    """What an invoice of the transaction's merchant has taken; locked, oldest first."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM pending_items p {FROM}
+         WHERE p.merchant_id = current_setting('app.merchant_id')::uuid AND p.invoice_id = $1
+           AND p.deleted_at IS NULL ORDER BY p.id FOR NO KEY UPDATE OF p
+        """,
+        invoice_id,
+    )
+    return await _items(tx, rows)
+
+
+async def invoice_of(tx: Tx, item_id: UUID) -> UUID | None:
+    """Which invoice has taken an item of the transaction's merchant, if any. Raises NotFound."""
+    row = await tx.fetchrow(
+        """
+        SELECT invoice_id FROM pending_items
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+           AND deleted_at IS NULL
+        """,
+        item_id,
+    )
+    if row is None:
+        raise NotFound("There is no such pending item.", code="pending_item_not_found")
+    about: UUID | None = row["invoice_id"]
+    return about
 
 
 async def lock(tx: Tx, item_id: UUID) -> PendingItem:
@@ -139,6 +172,10 @@ def _item(row: Row, taxes: list[list[Any]], rates: dict[Key, TaxRate]) -> Pendin
         row["invoice_id"],
         row["deleted_at"],
         row["version"],
+        row["tax_code"],
+        None if row["tax_behaviour"] is None else TaxBehaviour(row["tax_behaviour"]),
+        row["inline"],
+        orjson.loads(row["metadata"]),
     )
 
 

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from app.db import subscription_parts as parts
 from app.db.base import Row, Tx, dumps
 from app.db.scope import Scope
+from app.domain.tax import TaxRate
 
 Key = tuple[UUID, UUID]
 
@@ -68,6 +70,39 @@ async def set_metadata(tx: Tx, subscription_id: UUID, metadata: Mapping[str, str
         subscription_id,
         dumps(metadata),
     )
+
+
+async def running(tx: Tx, subscription_id: UUID) -> Row | None:
+    """Whose a subscription is and in which currency, unless it has ended."""
+    return await tx.fetchrow(
+        """
+        SELECT customer_id, currency FROM subscriptions
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+           AND ended_at IS NULL
+        """,
+        subscription_id,
+    )
+
+
+async def lock_row(tx: Tx, subscription_id: UUID) -> None:
+    """Keep others off a subscription for as long as what belongs to it changes."""
+    await tx.run(
+        "SELECT 1 FROM subscriptions WHERE merchant_id = current_setting('app.merchant_id')::uuid "
+        "AND id = $1 FOR NO KEY UPDATE",
+        subscription_id,
+    )
+
+
+async def taxed_by(tx: Tx, subscription_id: UUID) -> tuple[bool, tuple[TaxRate, ...]]:
+    """Whether a subscription's taxes are found by place, and the rates that it was given."""
+    row = await tx.fetchrow(
+        "SELECT merchant_id, automatic_tax FROM subscriptions "
+        "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1",
+        subscription_id,
+    )
+    assert row is not None, "a foreign key holds it"
+    key = row["merchant_id"], subscription_id
+    return row["automatic_tax"], (await parts.rates(tx, [key])).get(key, ())
 
 
 async def park(tx: Tx, key: Key, reason: str, now: datetime) -> None:

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from app.domain import finalizing, invoicing, pending, pricing
 from app.domain import policy as policies
+from app.domain.balance import Balance
 from app.domain.calendar import SECOND, Period
 from app.domain.decision import Decision
 from app.domain.discount import Discount
@@ -31,6 +33,7 @@ from app.domain.invoicing import Bill, Billed, Credit
 from app.domain.pending import PendingItem, Taxation
 from app.domain.policy import Policy
 from app.domain.pricing import Price, check_quantity
+from app.domain.subscription import ENDED, Subscription
 from app.domain.tax import TaxRate
 
 EDITABLE = frozenset({BillingReason.MANUAL, BillingReason.SUBSCRIPTION_CYCLE})
@@ -56,8 +59,10 @@ class Manual:
     is_draft: bool = False
 
 
-def create(manual: Manual, draft: Draft, now: datetime, new_id: NewId) -> Decision:
-    """The invoice of these items. `draft` says whose balance and method it is paid with.
+def create(
+    manual: Manual, balance: Balance, method_id: UUID | None, now: datetime, new_id: NewId
+) -> Decision:
+    """The invoice of these items, paid from the balance and then by the method.
 
     Raises InvalidRequest where there is nothing to bill.
     """
@@ -71,12 +76,12 @@ def create(manual: Manual, draft: Draft, now: datetime, new_id: NewId) -> Decisi
     if manual.is_draft:
         billed = invoicing.draft(what, None, now, new_id)
     else:
-        billed = invoicing.bill(what, draft.balance, now, new_id)
+        billed = invoicing.bill(what, balance, now, new_id)
     invoice = billed.invoice
     return Decision(
         invoice.merchant_id,
         invoices=(invoice,),
-        payments=finalizing.payments(draft, invoice, now, new_id),
+        payments=finalizing.payments(Draft(invoice, balance, method_id), invoice, now, new_id),
         balances=billed.balances,
         pending=tuple(_taken(item, invoice) for item in manual.items),
         entries=billed.entries,
@@ -120,7 +125,7 @@ def redraft(
     if old.order.reason is not BillingReason.MANUAL:
         kept = _besides(old, before)
         names = {id(line.charge): line.id for line in kept}
-        own = what or Bill(old.order)
+        own = what or Bill(old.order, discounts=manual.discounts, policy=manual.policy)
         what = replace(
             own,
             order=old.order,
@@ -198,18 +203,22 @@ def delete(draft: Invoice, items: Sequence[PendingItem], now: datetime, new_id: 
     return Decision(draft.merchant_id, deleted=(draft,), pending=back, events=(told,))
 
 
-def owed_again(invoice: Invoice, now: datetime, new_id: NewId) -> tuple[PendingItem, ...]:
-    """What a voided invoice charged and gave back, waiting to be billed once more.
+def owed_again(
+    invoice: Invoice, sub: Subscription | None, now: datetime, new_id: NewId
+) -> tuple[PendingItem, ...]:
+    """What a voided invoice charged and gave back, waiting to be billed once more: with the
+    subscription's next invoice, or with whichever takes it where there will be none.
 
     Discounts are not taken along: those that count when it is billed are taken then.
     """
     order = invoice.order
+    waits_for = None if sub is None or sub.status in ENDED else sub.id
     return tuple(
         PendingItem(
             new_id(),
             order.merchant_id,
             order.customer_id,
-            order.subscription_id,
+            waits_for,
             order.currency,
             Credit(line.charge, line.discounts, line.taxes)
             if _reverses(line.charge)

@@ -1,14 +1,15 @@
 """Invoices through the API: paid, voided, written off. Making them is the clock's affair."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app import ids
 from app.db import accounts, balances, billing, decisions, invoices, payments
 from app.db.base import Tx
-from app.domain import collection
+from app.domain import collection, drafting
 from app.domain.decision import Decision
 from app.domain.errors import Conflict
+from app.domain.event import Event, Type
 from app.domain.invoice import Invoice
 from app.domain.payment import schedule
 from app.domain.subscription import Subscription
@@ -60,15 +61,23 @@ async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
     return invoice.id
 
 
-async def void(rt: Runtime, caller: Caller, invoice_id: UUID) -> UUID:
-    """Void an unpaid invoice; what it posted is reversed and the credit it used returned."""
+async def void(rt: Runtime, caller: Caller, invoice_id: UUID, *, rebill: bool = False) -> UUID:
+    """Void an unpaid invoice; what it posted is reversed and the credit it used returned.
+
+    With `rebill` its lines wait to be billed again; otherwise they are owed no more.
+    """
     async with rt.db.begin(caller.merchant_id) as tx:
-        _, invoice = await _lock(tx, invoice_id)
+        sub, invoice = await _lock(tx, invoice_id)
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         key = (caller.merchant_id, invoice.order.customer_id, invoice.order.currency)
         held = await balances.load(tx, [key])
         decision = collection.void(invoice, payment, held[key], now, new_id)
+        if rebill:
+            again = drafting.owed_again(invoice, sub, now, new_id)
+            told = [Event(new_id(), Type.PENDING_ITEM_CREATED, item) for item in again]
+            events = (*decision.events, *told)
+            decision = replace(decision, pending=again, events=events)
         await deeds.note(tx, caller, "invoice.voided", invoice.id, now)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("inv", invoice.id))

@@ -7,6 +7,7 @@ from uuid import UUID
 from app.db import bulk, tables
 from app.db.base import Tx, dumps
 from app.domain import policy as policies
+from app.domain.errors import Stale
 from app.domain.invoice import Invoice, Status
 
 Number: TypeAlias = tuple[int, str]
@@ -161,6 +162,26 @@ async def write(tx: Tx, invoices: Sequence[Invoice], numbers: Mapping[UUID, Numb
         rows = [_invoice(i, numbers.get(i.id, none)) for i in fresh]
         await bulk.insert(tx, tables.invoices, COLUMNS, rows)
         await _write_lines(tx, fresh)
+
+
+async def delete(tx: Tx, drafts: Sequence[Invoice]) -> None:
+    """Delete drafts as they were read. Raises Stale."""
+    if not drafts:
+        return
+    await _delete_lines(tx, drafts)
+    touched = await tx.run(
+        """
+        DELETE FROM invoices i USING unnest($1::uuid[], $2::uuid[], $3::bigint[])
+               AS k (merchant_id, id, version)
+         WHERE i.merchant_id = k.merchant_id AND i.id = k.id AND i.version = k.version
+           AND i.status = 'draft'
+        """,
+        [i.merchant_id for i in drafts],
+        [i.id for i in drafts],
+        [i.version for i in drafts],
+    )
+    if touched != len(drafts):
+        raise Stale("It was changed by another request in the meantime; read it again.")
 
 
 async def _write_drafts(tx: Tx, drafts: Sequence[Invoice], numbers: Mapping[UUID, Number]) -> None:

@@ -9,18 +9,25 @@ from app.domain.invoicing import Credit
 from app.domain.pending import PendingItem
 from app.domain.tax import TaxPart
 
-CHANGES: Final = ("merchant_id", "id", "invoice_id", "deleted_at", "version")
+CHANGES: Final = (
+    "merchant_id",
+    "id",
+    "invoice_id",
+    "deleted_at",
+    "description",
+    "quantity",
+    "amount",
+    "metadata",
+    "version",
+)
 COLUMNS: Final = (
     *CHANGES,
     "customer_id",
     "subscription_id",
     "currency",
     "kind",
-    "description",
-    "quantity",
     "period_start",
     "period_end",
-    "amount",
     "subscription_item_id",
     "price_id",
     "share_part",
@@ -29,11 +36,25 @@ COLUMNS: Final = (
     "discounts",
     "taxes",
     "created_at",
+    "tax_code",
+    "tax_behaviour",
+    "inline",
 )
 
 
 def _change(p: PendingItem) -> bulk.Row:
-    return (p.merchant_id, p.id, p.invoice_id, p.deleted_at, p.version)
+    charge = p.charge
+    return (
+        p.merchant_id,
+        p.id,
+        p.invoice_id,
+        p.deleted_at,
+        charge.description,
+        charge.quantity,
+        charge.amount,
+        dumps(dict(p.metadata)),
+        p.version,
+    )
 
 
 def _row(p: PendingItem) -> bulk.Row:
@@ -48,11 +69,8 @@ def _row(p: PendingItem) -> bulk.Row:
         p.subscription_id,
         p.currency,
         charge.kind,
-        charge.description,
-        charge.quantity,
         charge.period.start,
         charge.period.end,
-        charge.amount,
         charge.item_id,
         charge.price_id,
         *charge.share,
@@ -60,6 +78,9 @@ def _row(p: PendingItem) -> bulk.Row:
         discounts,
         taxes,
         p.created_at,
+        p.tax_code,
+        p.tax_behaviour,
+        p.is_inline,
     )
 
 
