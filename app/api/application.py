@@ -42,6 +42,7 @@ from app.api import (
     promotion_codes,
     redemptions,
     refunds,
+    subscription_discounts,
     subscriptions,
     tax,
     tax_ids,
@@ -60,6 +61,7 @@ from app.settings import Settings
 
 ROUTERS = (
     subscriptions.router,
+    subscription_discounts.router,
     invoices.router,
     previews.router,
     explanations.router,
