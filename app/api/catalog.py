@@ -14,6 +14,7 @@ from app.api.answers import MEDIA_TYPE
 from app.api.catalog_objects import FeatureReset, FeatureType, FeatureUnit, FeatureValue, Tier
 from app.api.common import MinorUnits, Output, open_enum
 from app.api.endpoint import ANY_ORIGIN, Asked, BrowserEndpoint
+from app.domain.pricing import PriceModel
 from app.services import storefront
 from app.services.public import dump
 
@@ -55,7 +56,7 @@ class CatalogPrice(Output):
     setup_fee: MinorUnits
     min_quantity: int
     max_quantity: int | None
-    model: Annotated[str, open_enum("flat", "per_unit", "graduated", "volume", "package")]
+    model: Annotated[str, open_enum(*PriceModel)]
     unit_amount_decimal: c.UnitAmount | None
     tiers: list[Tier]
     package_size: int | None

@@ -10,6 +10,10 @@ from pydantic import Field
 from app.api import common as c
 from app.api.catalog_objects import Price
 from app.api.common import At, Documents, Expanded, MinorUnits, Output, Version, open_enum
+from app.domain import balance
+from app.domain.invoice import BillingReason, LineKind
+from app.domain.ledger import Source
+from app.domain.subscription import Status
 
 
 class Address(Output):
@@ -131,7 +135,7 @@ class BalanceTransaction(Output):
     currency: c.Currency
     amount: Annotated[int, Field(description="Signed, in minor units.", examples=[-500])]
     ending_balance: MinorUnits
-    type: Annotated[str, open_enum("adjustment", "applied_to_invoice", "unapplied_from_invoice")]
+    type: Annotated[str, open_enum(*balance.Type)]
     invoice_id: c.InvoiceId | None
     invoice: "Invoice | None" = Expanded
     description: str | None
@@ -170,20 +174,7 @@ class Subscription(Output):
     customer_id: c.CustomerId
     customer: Customer | None = Expanded
     external_id: str | None
-    status: Annotated[
-        str,
-        open_enum(
-            "active",
-            "scheduled",
-            "incomplete",
-            "incomplete_expired",
-            "trialing",
-            "past_due",
-            "unpaid",
-            "paused",
-            "canceled",
-        ),
-    ]
+    status: Annotated[str, open_enum(Status.ACTIVE, *Status)]
     currency: c.Currency
     interval: Annotated[str, open_enum("day", "week", "month", "year")]
     interval_count: int
@@ -242,7 +233,7 @@ class LineTax(Output):
 
 class Line(Output):
     id: c.InvoiceLineId
-    kind: Annotated[str, open_enum("period", "setup_fee", "one_off")]
+    kind: Annotated[str, open_enum(*LineKind)]
     description: str
     subscription_item_id: c.SubscriptionItemId | None
     price_id: c.PriceId | None
@@ -276,16 +267,7 @@ class Invoice(Output):
     status: Annotated[str, open_enum("draft", "open", "paid", "void", "uncollectible")]
     number: Annotated[str | None, Field(examples=["INV-000001"])]
     currency: c.Currency
-    billing_reason: Annotated[
-        str,
-        open_enum(
-            "subscription_create",
-            "subscription_cycle",
-            "subscription_update",
-            "subscription_cancel",
-            "manual",
-        ),
-    ]
+    billing_reason: Annotated[str, open_enum(*BillingReason)]
     period_start: At
     period_end: At
     collection_method: Annotated[str, open_enum("charge_automatically", "send_invoice")]
@@ -394,10 +376,7 @@ class Event(Output):
 class LedgerEntry(Output):
     id: c.LedgerEntryId
     object: Literal["ledger_entry"]
-    source: Annotated[
-        str,
-        open_enum("invoice", "invoice_void", "invoice_write_off", "payment", "refund", "balance"),
-    ]
+    source: Annotated[str, open_enum(*Source)]
     source_id: str
     debit: Annotated[str, Field(examples=["receivable"])]
     credit: Annotated[str, Field(examples=["revenue"])]

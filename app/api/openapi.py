@@ -113,6 +113,18 @@ PARAMETERS: Final = {
     },
 }
 PAID: Final = "pay_invoice"
+VERSIONED: Final = frozenset(
+    {
+        "cancel_subscription",
+        "change_subscription",
+        "keep_subscription",
+        "pause_subscription",
+        "preview_invoice",
+        "resume_subscription",
+        "update_subscription_trial",
+    }
+)
+"""What heeds If-Match though it is a POST."""
 SCHEMAS: Final = "#/components/schemas/"
 RENAMED: Final[Mapping[str, str]] = {
     "Collection": "CollectionMethod",
@@ -220,7 +232,7 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
     names = []
     if route.need.verb == "write":
         names.append("IdempotencyKey")
-    if (route.methods or set()) & {"PATCH", "DELETE"}:
+    if _heeds_version(route):
         names.append("IfMatch")
     if route.reads_one:
         names += ["Expand", "IfNoneMatch"]
@@ -230,13 +242,17 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
         operation["parameters"] = operation.get("parameters", []) + refs
 
 
+def _heeds_version(route: Endpoint) -> bool:
+    return bool((route.methods or set()) & {"PATCH", "DELETE"}) or route.operation_id in VERSIONED
+
+
 def _statuses(route: Endpoint) -> Iterator[str]:
     yield from ("401", "403", "422", "429", "500", "503")
     if "{" in route.path:
         yield "404"
     if route.need.verb == "write":
         yield from ("400", "409", "413", "415")
-    if (route.methods or set()) & {"PATCH", "DELETE"}:
+    if _heeds_version(route):
         yield "412"
     if route.operation_id == PAID:
         yield "402"

@@ -15,7 +15,7 @@ from app.api.common import At, Input, MinorUnits, Output, open_enum
 from app.api.endpoint import Asked, Endpoint
 from app.api.subscriptions import SubscriptionCancel, SubscriptionChange, SubscriptionCreate
 from app.domain import decimals
-from app.domain.invoice import Charge, DiscountPart, Invoice, Line
+from app.domain.invoice import BillingReason, Charge, DiscountPart, Invoice, Line
 from app.domain.pending import PendingItem
 from app.domain.subscription import Subscription
 from app.domain.tax import TaxPart
@@ -23,7 +23,6 @@ from app.ids import show
 from app.services import previews
 from app.services.previews import PreviewInvoices
 from app.services.public import PERCENT_PLACES
-from app.services.subscriptions import Cancel
 
 router = APIRouter(prefix="/v1/invoices", tags=["previews"], route_class=Endpoint)
 
@@ -61,13 +60,10 @@ class InvoicePreviewCreate(Input):
             return PreviewInvoices(create=self.create.command(), at=self.at)
         about = self.subscription_id
         assert about is not None
-        cancel = self.cancel
         return PreviewInvoices(
             about,
             change=None if self.change is None else self.change.command(about, version),
-            cancel=None
-            if cancel is None
-            else Cancel(about, cancel.at or cancel.when, cancel.credit),
+            cancel=None if self.cancel is None else self.cancel.command(about, version),
             at=self.at,
         )
 
@@ -105,7 +101,7 @@ class PreviewedLine(Output):
 
 
 class PreviewedInvoice(Output):
-    billing_reason: Annotated[str, open_enum("subscription_create", "subscription_cycle")]
+    billing_reason: Annotated[str, open_enum(*BillingReason)]
     currency: c.Currency
     period_start: At
     period_end: At

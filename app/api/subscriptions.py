@@ -1,10 +1,11 @@
 """/v1/subscriptions: what runs, on which prices, until when."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from app.api import common as c
@@ -37,7 +38,19 @@ class SubscriptionCreate(Input):
     """All prices have one currency and one interval."""
 
     customer_id: c.CustomerRef
-    items: Annotated[list[ItemInput], Field(min_length=1, max_length=ITEMS_MAX)]
+    items: Annotated[
+        list[ItemInput], Field(max_length=ITEMS_MAX, description="Absent where phases say it.")
+    ] = Field(default_factory=list)
+    phases: Annotated[
+        list[PhaseInput],
+        Field(
+            max_length=PHASES_MAX,
+            description="A schedule: the first phase is what the subscription begins with.",
+        ),
+    ] = Field(default_factory=list)
+    end_behaviour: Annotated[
+        EndBehaviour, Field(description="What happens when the last phase is over.")
+    ] = EndBehaviour.RELEASE
     coupon_ids: Annotated[list[c.CouponRef], Field(max_length=DISCOUNTS_MAX)] = Field(
         default_factory=list
     )
@@ -94,9 +107,31 @@ class SubscriptionCreate(Input):
         Field(description="The billing settings in which it differs from the merchant's."),
     ] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _one_end_of_trial(self) -> Self:
+        if self.trial_days is not None and self.trial_end is not None:
+            raise ValueError("Say trial_days or trial_end, not both.")
+        return self
+
+    @model_validator(mode="after")
+    def _items_or_phases(self) -> Self:
+        if self.phases and (self.items or self.coupon_ids):
+            raise ValueError("Items and coupons are the phases' where there are phases.")
+        if not self.phases and not self.items and self.offer_token is None:
+            raise ValueError("Say what is subscribed to: items, or phases.")
+        return self
+
     def command(self) -> CreateSubscription:
         fields: dict[str, Any] = dict(self)
         fields["collection"] = fields.pop("collection_method")
+        if self.phases:
+            first = self.phases[0]
+            fields |= first.at_creation(fields["collection"], self.net_days)
+            fields["phases"] = tuple(phase.wanted() for phase in self.phases)
+            items = tuple((item.price_id, item.quantity) for item in first.items)
+            fields["items"] = items
+            fields["one_off_items"] = tuple((i.price_id, i.quantity) for i in self.one_off_items)
+            return CreateSubscription(**fields)
         for name in ("items", "one_off_items"):
             fields[name] = tuple((item.price_id, item.quantity) for item in getattr(self, name))
         return CreateSubscription(**fields)
@@ -118,6 +153,14 @@ class SubscriptionCancel(Input):
         Field(description="What of a period paid in advance comes back when it ends now."),
     ] = None
 
+    @model_validator(mode="after")
+    def _one_moment(self) -> Self:
+        _check_moment(self.when, self.at)
+        return self
+
+    def command(self, subscription_id: UUID, version: int | None = None) -> Cancel:
+        return Cancel(subscription_id, self.at or self.when, self.credit, version)
+
 
 class ItemChangeInput(Input):
     """With `id` that item becomes another or goes; without, a price is added."""
@@ -127,6 +170,12 @@ class ItemChangeInput(Input):
     quantity: Quantity | None = None
     is_removed: Flag = False
 
+    @model_validator(mode="after")
+    def _goes_or_stays(self) -> Self:
+        if self.is_removed and (self.id is None or self.price_id or self.quantity is not None):
+            raise ValueError("To remove an item, send its id and is_removed only.")
+        return self
+
 
 class SubscriptionChange(Input):
     """Without `when`, `at` and `settlement` the billing settings decide, by what changes."""
@@ -134,7 +183,14 @@ class SubscriptionChange(Input):
     items: Annotated[list[ItemChangeInput], Field(min_length=1, max_length=ITEMS_MAX)]
     when: When | None = None
     at: Annotated[c.Instant | None, Field(description="A moment to change at.")] = None
-    settlement: Settlement | None = None
+    settlement: Annotated[
+        Settlement | None, Field(description="How a change inside a period is paid.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_moment(self) -> Self:
+        _check_moment(self.when, self.at)
+        return self
 
     def command(self, subscription_id: UUID, version: int | None) -> ChangeSubscription:
         items = tuple(ChangedItem(**dict(item)) for item in self.items)
@@ -151,6 +207,18 @@ class SubscriptionPause(Input):
     unused: Annotated[
         PauseUnused | None, Field(description="What becomes of the rest of a paid period.")
     ] = None
+
+    @model_validator(mode="after")
+    def _credit_of_what_stops(self) -> Self:
+        stops_now = self.invoices is PausedInvoices.NONE and self.when is When.NOW
+        if self.unused is PauseUnused.CREDIT and not stops_now:
+            raise ValueError("Only a pause from now on, without invoices, gives something back.")
+        return self
+
+
+def _check_moment(when: When | None, at: datetime | None) -> None:
+    if when is not None and at is not None:
+        raise ValueError("Say when or at, not both.")
 
 
 class TrialUpdate(Input):
@@ -208,7 +276,7 @@ async def cancel_subscription(
     ask: Asked, subscription_id: c.SubscriptionRef, body: SubscriptionCancel
 ) -> Response:
     """Cancel a subscription now, when its period is over, or at a date."""
-    cmd = Cancel(subscription_id, body.at or body.when, body.credit)
+    cmd = body.command(subscription_id, ask.expected_version())
     return await ask.present(SUBSCRIPTION, await subscriptions.cancel(ask.rt, ask.caller, cmd))
 
 
@@ -235,7 +303,9 @@ async def cancel_scheduled_change(
     ask: Asked, subscription_id: c.SubscriptionRef, scheduled_change_id: c.ScheduledChangeRef
 ) -> Response:
     """Take back a scheduled change that has not happened yet."""
-    done = await changes.unschedule(ask.rt, ask.caller, subscription_id, scheduled_change_id)
+    done = await changes.unschedule(
+        ask.rt, ask.caller, subscription_id, scheduled_change_id, ask.expected_version()
+    )
     return await ask.present(SUBSCRIPTION, done)
 
 
@@ -246,7 +316,8 @@ async def pause_subscription(
     ask: Asked, subscription_id: c.SubscriptionRef, body: SubscriptionPause
 ) -> Response:
     """Pause a subscription now, or when its period is over."""
-    cmd = PauseSubscription(id=subscription_id, **dict(body))
+    version = ask.expected_version()
+    cmd = PauseSubscription(id=subscription_id, expected_version=version, **dict(body))
     return await ask.present(SUBSCRIPTION, await changes.pause(ask.rt, ask.caller, cmd))
 
 
@@ -255,19 +326,22 @@ async def pause_subscription(
 )
 async def resume_subscription(ask: Asked, subscription_id: c.SubscriptionRef) -> Response:
     """Let a paused subscription go on, and collect what its pause has held back."""
-    return await ask.present(
-        SUBSCRIPTION, await changes.resume(ask.rt, ask.caller, subscription_id)
-    )
+    version = ask.expected_version()
+    done = await changes.resume(ask.rt, ask.caller, subscription_id, version)
+    return await ask.present(SUBSCRIPTION, done)
 
 
 @router.post(
-    "/{subscription_id}/trial", operation_id="set_subscription_trial", response_model=Subscription
+    "/{subscription_id}/trial",
+    operation_id="update_subscription_trial",
+    response_model=Subscription,
 )
-async def set_subscription_trial(
+async def update_subscription_trial(
     ask: Asked, subscription_id: c.SubscriptionRef, body: TrialUpdate
 ) -> Response:
     """End a trial at another moment, later or now."""
-    done = await changes.set_trial_end(ask.rt, ask.caller, subscription_id, body.trial_end)
+    version = ask.expected_version()
+    done = await changes.set_trial_end(ask.rt, ask.caller, subscription_id, body.trial_end, version)
     return await ask.present(SUBSCRIPTION, done)
 
 
@@ -276,7 +350,7 @@ async def set_subscription_trial(
 )
 async def keep_subscription(ask: Asked, subscription_id: c.SubscriptionRef) -> Response:
     """Take back a cancellation that has not happened yet."""
-    await subscriptions.keep(ask.rt, ask.caller, subscription_id)
+    await subscriptions.keep(ask.rt, ask.caller, subscription_id, ask.expected_version())
     return await ask.present(SUBSCRIPTION, subscription_id)
 
 

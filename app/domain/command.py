@@ -7,7 +7,7 @@ from app.domain import changing, lifecycle, pausing, phases
 from app.domain import policy as policies
 from app.domain.billing import Account
 from app.domain.decision import Decision
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, InvalidRequest
 from app.domain.ids import NewId
 from app.domain.policy import CancelCredit, PauseUnused, When
 from app.domain.subscription import Change, Pause
@@ -42,8 +42,15 @@ def cancel(
     now: datetime,
     new_id: NewId,
 ) -> Decision:
-    """End it now, when its period is over, or at a date; None: as the billing settings say."""
+    """End it now, when its period is over, or at a date; None: as the billing settings say.
+
+    Raises Conflict, InvalidRequest.
+    """
     when = when or account.policy.cancel_when
+    if when is not When.NOW and credit not in (None, CancelCredit.NONE):
+        raise InvalidRequest(
+            "Only what ends now gives something back; send when: now.", param="credit"
+        )
     if isinstance(when, datetime):
         return lifecycle.cancel_at(account.subscription, when, now, new_id)
     if when is When.PERIOD_END:

@@ -59,6 +59,8 @@ def _items(sub: Subscription, change: Change, new_id: NewId) -> list[Item]:
     following = 1 + max((item.position for item in sub.items), default=-1)
     for place, wanted in enumerate(change.items):
         old = _meant(sub, wanted, change, place)
+        if old is None and wanted.is_removed:
+            raise InvalidRequest("Name the item that goes.", param=f"items[{place}].id")
         if old is None:
             assert wanted.price is not None
             fresh = Item(new_id(), wanted.price, _counted(wanted, 1), following)

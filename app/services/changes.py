@@ -1,22 +1,21 @@
 """Changing what a subscription is: other items now or later, paused, resumed, a longer trial."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from app import ids
 from app.db import billing, decisions, prices
 from app.db.base import Tx
-from app.domain import changing, command, pausing, pricing
+from app.domain import changing, command, pausing, phases, pricing
 from app.domain.billing import Account
-from app.domain.decision import Decision
-from app.domain.errors import Stale
+from app.domain.decision import Decision, ScheduledState
 from app.domain.policy import PauseUnused, Settlement, When
 from app.domain.subscription import Change, ItemChange, Pause, PausedInvoices
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import idempotency
+from app.services import idempotency, phasing
 from app.services.caller import Caller
 from app.services.subscriptions import collect, lock_caught_up
 
@@ -43,6 +42,8 @@ class ChangeSubscription:
     when: When | datetime | None = None
     settlement: Settlement | None = None
     expected_version: int | None = None
+    release: bool = False
+    """Let go of the remaining phases of its schedule first; without, such a change is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,18 @@ class PauseSubscription:
     invoices: PausedInvoices = PausedInvoices.NONE
     resumes_at: datetime | None = None
     unused: PauseUnused | None = None
+    expected_version: int | None = None
 
 
 async def change(rt: Runtime, caller: Caller, cmd: ChangeSubscription) -> UUID:
     """Change items, prices or quantities: now, when the period is over, or at a date."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, cmd.id)
-        check_version(account, cmd.expected_version)
+        account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
+        released: tuple[ScheduledState, ...] = ()
+        if cmd.release:
+            account, released = await phasing.released(tx, account, now)
         decision = await decide(tx, account, cmd, now)
+        decision = replace(decision, scheduled=(*released, *decision.scheduled))
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
     await collect(rt, decision, now)
@@ -103,20 +108,20 @@ async def wanted(tx: Tx, account: Account, cmd: ChangeSubscription) -> Change:
     return Change(items=items, settlement=cmd.settlement)
 
 
-def check_version(account: Account, expected: int | None) -> None:
-    """Refuse a change of another version than the caller has seen. Raises Stale."""
-    version = account.subscription.version
-    if expected is not None and expected != version:
-        raise Stale(f"It has changed meanwhile: the present version is {version}.")
-
-
 async def unschedule(
-    rt: Runtime, caller: Caller, subscription_id: UUID, scheduled_id: UUID
+    rt: Runtime,
+    caller: Caller,
+    subscription_id: UUID,
+    scheduled_id: UUID,
+    expected_version: int | None = None,
 ) -> UUID:
     """Take back a scheduled change that has not happened yet."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, subscription_id)
-        decision = changing.unschedule(account.subscription, scheduled_id, now, new_id)
+        account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
+        sub = account.subscription
+        if any(s.id == scheduled_id and s.phase is not None for s in sub.scheduled):
+            phases.check_none_left(sub)
+        decision = changing.unschedule(sub, scheduled_id, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
     return subscription_id
@@ -125,7 +130,7 @@ async def unschedule(
 async def pause(rt: Runtime, caller: Caller, cmd: PauseSubscription) -> UUID:
     """Pause a subscription now, or when its period is over."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, cmd.id)
+        account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
         wanted = Pause(now, cmd.invoices, cmd.resumes_at)
         decision = command.pause(account, wanted, cmd.when, cmd.unused, now, new_id)
         await decisions.record(tx, [decision], now)
@@ -134,10 +139,12 @@ async def pause(rt: Runtime, caller: Caller, cmd: PauseSubscription) -> UUID:
     return cmd.id
 
 
-async def resume(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
+async def resume(
+    rt: Runtime, caller: Caller, subscription_id: UUID, expected_version: int | None = None
+) -> UUID:
     """Let a paused subscription go on, and collect what its pause has held back."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, subscription_id)
+        account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
         decision = pausing.resume(account, now, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
@@ -147,11 +154,16 @@ async def resume(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
 
 
 async def set_trial_end(
-    rt: Runtime, caller: Caller, subscription_id: UUID, at: datetime | None
+    rt: Runtime,
+    caller: Caller,
+    subscription_id: UUID,
+    at: datetime | None,
+    expected_version: int | None = None,
 ) -> UUID:
     """End a trial at another moment; None: now."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, subscription_id)
+        account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
+        phases.check_none_left(account.subscription)
         decision = changing.set_trial_end(account.subscription, at or now, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))

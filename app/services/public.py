@@ -24,6 +24,8 @@ REFERENCES: Final[Mapping[str, str]] = {
     "discount_id": "dis",
     "event_id": "evt",
     "feature_id": "ftr",
+    "from_plan_id": "plan",
+    "from_price_id": "price",
     "gateway_account_id": "gwa",
     "invoice_id": "inv",
     "latest_invoice_id": "inv",
@@ -35,6 +37,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "payment_method_id": "pm",
     "plan_id": "plan",
     "price_id": "price",
+    "price_migration_id": "pmg",
     "promotion_code_id": "promo",
     "refund_id": "re",
     "segment_plan_id": "plan",
@@ -42,9 +45,12 @@ REFERENCES: Final[Mapping[str, str]] = {
     "subscription_item_id": "si",
     "tax_rate_id": "txr",
     "test_clock_id": "clock",
+    "to_price_id": "price",
 }
 SOURCES: Final[Mapping[str, str]] = {
     "balance": "bt",
+    "credit_note": "cn",
+    "credit_note_void": "cn",
     "invoice": "inv",
     "invoice_void": "inv",
     "invoice_write_off": "inv",
@@ -57,11 +63,13 @@ DOCUMENTS: Final = (
     "billing_settings",
     "currency_options",
     "filters",
+    "estimate",
     "footer",
     "logo",
     "metadata",
     "minimum_amounts",
     "payment_instructions",
+    "phases",
     "properties",
     "tiers",
 )
@@ -144,6 +152,11 @@ def _children(prefix: str, value: Any) -> list[dict[str, Any]]:
     return [_child(prefix, item) for item in items]
 
 
+def _inside(value: Any) -> dict[str, Any]:
+    """A part without an identifier of its own."""
+    return _child("", orjson.loads(value) if isinstance(value, str) else value)
+
+
 def _child(prefix: str, item: Mapping[str, Any]) -> dict[str, Any]:
     child: dict[str, Any] = {}
     for key, value in item.items():
@@ -195,22 +208,30 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(
         (
             "anchor",
+            "archived_at",
             "cancel_at",
             "canceled_at",
             "created_at",
             "deleted_at",
             "detached_at",
+            "disabled_at",
             "due_at",
+            "effective_at",
             "end_at",
             "ended_at",
             "expires_at",
+            "finalize_at",
             "finalized_at",
             "frozen_at",
+            "last_used_at",
             "next_action_at",
             "paid_at",
             "parked_at",
+            "paused_at",
+            "received_at",
             "redeem_by",
             "released_at",
+            "resumes_at",
             "revoked_at",
             "valid_from",
             "period_end",
@@ -218,6 +239,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "settled_at",
             "start_at",
             "succeeded_at",
+            "target_at",
             "trial_end",
             "voided_at",
         ),
@@ -225,6 +247,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
     ),
     "addon_for": lambda plans: [_identifier("plan", plan) for plan in plans],
     "customer_ids": _references("cus"),
+    "pause": _inside,
     "percent_off": _percent,
     "percentage": _percent,
     "plan_ids": _references("plan"),

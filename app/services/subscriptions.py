@@ -23,7 +23,7 @@ from app.domain.errors import Conflict, Stale
 from app.domain.policy import CancelCredit, When
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, enrolment, idempotency, payments
+from app.services import deeds, enrolment, idempotency, payments, phasing
 from app.services.caller import Caller
 from app.services.enrolment import CreateSubscription
 from app.services.metadata import merged
@@ -36,6 +36,7 @@ class Cancel:
     id: UUID
     when: When | datetime | None = None
     credit: CancelCredit | None = None
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,17 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateSubscription) -> UUID:
         held = await balances.load(tx, [key])
         method_id = cmd.payment_method_id or customer["default_payment_method_id"]
         decision = signup.create(create_, held[key], method_id, now, new_id)
+        redeemed, planned = list(order.redeemed), None
+        if cmd.phases:
+            decision, planned, further = await phasing.begin_with(
+                tx, decision, cmd.phases, cmd.end_behaviour, create_.policy, now
+            )
+            redeemed += further
         await decisions.record(tx, [decision], now)
         sub = decision.subscriptions[0]
-        await redemptions.redeem_all(
-            tx, order.redeemed, cmd.customer_id, now, subscription_id=sub.id
-        )
+        if planned is not None:
+            await phasing.keep(tx, sub.id, cmd.phases, planned, now)
+        await redemptions.redeem_all(tx, redeemed, cmd.customer_id, now, subscription_id=sub.id)
         if claim is not None:
             await redemptions.belong_to(tx, claim.redemption_id, sub.id)
         await idempotency.answered(tx, caller, ids.show("sub", sub.id))
@@ -89,7 +96,7 @@ async def collect(rt: Runtime, decision: Decision, now: datetime) -> None:
 async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
     """End a subscription now, when its period is over, or at a date; credit what comes back."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, cmd.id)
+        account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
         decision = command.cancel(account, cmd.when, cmd.credit, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
@@ -98,10 +105,12 @@ async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
     return cmd.id
 
 
-async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
+async def keep(
+    rt: Runtime, caller: Caller, subscription_id: UUID, expected_version: int | None = None
+) -> UUID:
     """Take back a cancellation that has not happened yet."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, subscription_id)
+        account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
         decision = lifecycle.keep(account.subscription, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
@@ -111,10 +120,8 @@ async def keep(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
 async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
     """Change how a subscription is paid, what it carries, or whether it ends with its period."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, cmd.id)
+        account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
         sub = account.subscription
-        if cmd.expected_version is not None and cmd.expected_version != sub.version:
-            raise Stale(f"It has changed meanwhile: the present version is {sub.version}.")
         method_id = cmd.changes.get("payment_method_id", sub.payment_method_id)
         assert method_id is None or isinstance(method_id, UUID)
         if method_id is not None and method_id != sub.payment_method_id:
@@ -165,11 +172,14 @@ async def now_of_customer(rt: Runtime, tx: Tx, customer_id: UUID) -> datetime:
     return time_of(rt, clock["frozen_at"] if clock else None, clock["status"] if clock else None)
 
 
-async def lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[Account, datetime]:
+async def lock_caught_up(
+    rt: Runtime, tx: Tx, subscription_id: UUID, expected_version: int | None = None
+) -> tuple[Account, datetime]:
     """A subscription, locked, after everything that was due on it has happened.
 
     So no change can slip in before a period that has begun is billed. A parked one is as it is. It
-    comes with what it used and what is in force, as of now.
+    comes with what it used and what is in force, as of now. Raises Stale where the caller has seen
+    another version (None: does not care) than it has then.
     """
     account = await accounts.lock(tx, subscription_id)
     now = await now_of_customer(rt, tx, account.subscription.customer_id)
@@ -184,4 +194,13 @@ async def lock_caught_up(rt: Runtime, tx: Tx, subscription_id: UUID) -> tuple[Ac
             raise Conflict(
                 "It is too far behind; the clock catches up first.", code="subscription_behind"
             )
-    return await accounts.lock(tx, subscription_id, now), now
+    account = await accounts.lock(tx, subscription_id, now)
+    check_version(account, expected_version)
+    return account, now
+
+
+def check_version(account: Account, expected: int | None) -> None:
+    """Refuse a change of another version than the caller has seen. Raises Stale."""
+    version = account.subscription.version
+    if expected is not None and expected != version:
+        raise Stale(f"It has changed meanwhile: the present version is {version}.")

@@ -166,6 +166,10 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
         coupon_ids=[coupon["id"]],
         tax_rate_ids=[tax_rate["id"]],
     )
+    item = subscription["items"][0]["id"]
+    change = {"items": [{"id": item, "quantity": 3}], "at": "2100-01-01T00:00:00Z"}
+    changed = await api.post(f"/v1/subscriptions/{subscription['id']}/change", change, 200)
+    invoice = (await api.get(f"/v1/invoices/{subscription['latest_invoice_id']}")).json()
     payment = (await api.get("/v1/payments")).json()["data"][0]
     refund = await api.new("refunds", payment_id=payment["id"], amount=1)
     key = await api.new("api_keys")
@@ -181,7 +185,8 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "event": event["id"],
             "feature": feature["id"],
             "gateway_account": account["id"],
-            "invoice": subscription["latest_invoice_id"],
+            "invoice": invoice["id"],
+            "line": invoice["lines"][0]["id"],
             "meter": meter["id"],
             "offer": offer["id"],
             "offer_link": link["id"],
@@ -193,7 +198,9 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "promotion_code": code["id"],
             "redemption": redemption["id"],
             "refund": refund["id"],
+            "scheduled_change": changed.json()["scheduled_changes"][0]["id"],
             "subscription": subscription["id"],
+            "subscription_item": item,
             "tax_id": tax_id["id"],
             "tax_rate": tax_rate["id"],
             "tax_registration": registration["id"],

@@ -73,9 +73,12 @@ def test_no_field_is_sometimes_a_text_and_sometimes_an_object(document) -> None:
 def test_operations_are_named_for_what_they_do(document) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(set(names)) == len(names)
-    verbs = "create get list update delete cancel keep unpark pay void mark advance attach detach"
+    verbs = (
+        "create get list update delete cancel keep unpark pay void mark advance attach detach "
+        "revoke calculate seed change pause resume preview explain"
+    )
     for name in names:
-        assert name.split("_")[0] in {*verbs.split(), "revoke", "calculate", "seed"}, name
+        assert name.split("_")[0] in verbs.split(), name
 
 
 def test_every_operation_documents_its_problems_tags_and_keys(document) -> None:
