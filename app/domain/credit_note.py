@@ -53,6 +53,18 @@ class NoteLine:
         inside = sum(part.amount for part in self.taxes if part.rate.inclusive)
         return self.amount - self.discount_amount - inside
 
+    def snapshot(self) -> dict[str, object]:
+        """Its public fields, ids as UUID."""
+        return {
+            "id": self.id,
+            "invoice_line_id": self.invoice_line_id,
+            "description": self.description,
+            "quantity": self.quantity,
+            "amount": self.amount,
+            "discount_amount": self.discount_amount,
+            "tax_amount": self.tax_amount,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class CreditNote:
@@ -122,6 +134,7 @@ class CreditNote:
             "to_balance": self.to_balance,
             "to_refund": self.to_refund,
             "outside": self.outside,
+            "lines": [line.snapshot() for line in self.lines],
             "created_at": self.created_at,
             "voided_at": self.voided_at,
             "metadata": dict(self.metadata),

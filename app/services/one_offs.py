@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from app import ids
@@ -16,6 +16,7 @@ from app.db import (
     policies,
     redemptions,
     series,
+    views,
 )
 from app.db.base import Tx
 from app.db.one_offs import Described
@@ -33,6 +34,7 @@ from app.services import deeds, idempotency
 from app.services.caller import Caller
 from app.services.metadata import merged
 from app.services.pending_items import NewItem, build, lock_draft, redrafted, taxes_for
+from app.services.public import shown
 from app.services.subscriptions import collect, now_of_customer, time_of
 
 ITEMS_MAX: Final = 100
@@ -256,14 +258,19 @@ async def finalize(rt: Runtime, caller: Caller, invoice_id: UUID) -> UUID:
     return invoice.id
 
 
-async def delete(rt: Runtime, caller: Caller, invoice_id: UUID) -> None:
-    """Throw a draft away that was made by hand; what had waited for it waits again."""
+async def delete(rt: Runtime, caller: Caller, invoice_id: UUID) -> dict[str, Any]:
+    """Throw a draft away that was made by hand; what had waited for it waits again.
+
+    Returns it as it was: there is nothing left to show later.
+    """
     async with rt.db.begin(caller.merchant_id) as tx:
         invoice = await lock_draft(tx, invoice_id)
         now = await now_of_customer(rt, tx, invoice.order.customer_id)
         items = await pending.of_invoice(tx, invoice.id)
         decision = drafting.delete(invoice, items, now, new_id)
+        row = await views.one(tx, views.INVOICE, caller.merchant_id, invoice.id)
+        assert row is not None, "it is locked"
         await one_offs.end_discounts(tx, invoice, now)
         await decisions.record(tx, [decision], now)
         await deeds.note(tx, caller, "invoice.deleted", invoice.id, now)
-        await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
+    return shown(views.INVOICE, row)

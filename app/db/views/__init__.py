@@ -13,6 +13,7 @@ from app.db.views.customer import (
     PAYMENT_METHOD,
 )
 from app.db.views.documents import DOCUMENT_SETTINGS
+from app.db.views.invoicing import CREDIT_NOTE, CREDIT_NOTE_LINE, PENDING_ITEM
 from app.db.views.offers import (
     COUPON,
     DISCOUNT,
@@ -29,6 +30,8 @@ ALL: Final = (
     API_KEY,
     BALANCE_TRANSACTION,
     COUPON,
+    CREDIT_NOTE,
+    CREDIT_NOTE_LINE,
     CUSTOMER,
     DISCOUNT,
     DOCUMENT_SETTINGS,
@@ -43,6 +46,7 @@ ALL: Final = (
     OFFER_LINK,
     PAYMENT,
     PAYMENT_METHOD,
+    PENDING_ITEM,
     PLAN,
     PRICE,
     PROMOTION_CODE,
@@ -64,6 +68,8 @@ __all__ = [
     "BY_OBJECT",
     "BY_PREFIX",
     "COUPON",
+    "CREDIT_NOTE",
+    "CREDIT_NOTE_LINE",
     "CUSTOMER",
     "DISCOUNT",
     "DOCUMENT_SETTINGS",
@@ -78,6 +84,7 @@ __all__ = [
     "OFFER_LINK",
     "PAYMENT",
     "PAYMENT_METHOD",
+    "PENDING_ITEM",
     "PLAN",
     "PRICE",
     "PROMOTION_CODE",
