@@ -30,8 +30,11 @@ ROLES: Final = (
     # PostgreSQL lets it COPY, which it refuses to whomever a policy binds, however generous.
     """
     DO $$ BEGIN
-        ALTER ROLE perennial_system BYPASSRLS;
-    EXCEPTION WHEN insufficient_privilege THEN
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'perennial_system' AND NOT rolbypassrls) THEN
+            ALTER ROLE perennial_system BYPASSRLS;
+        END IF;
+    EXCEPTION WHEN internal_error THEN NULL;  -- another database's migration does it right now
+    WHEN insufficient_privilege THEN
         RAISE NOTICE 'perennial_system cannot bypass row-level security: bulk writes go without COPY';
     END $$
     """,

@@ -21,9 +21,12 @@ TABLES = (
     "plan_features",
     "customer_tax_ids",
     "offers",
+    "price_migrations",
     "promotion_codes",
     "offer_links",
+    "price_migration_items",
     "redemptions",
+    "subscription_schedules",
     "usage_events",
     "pending_items",
 )
@@ -385,6 +388,98 @@ def upgrade() -> None:
     )
     op.create_index("ix_offers_coupon_id", "offers", ["merchant_id", "coupon_id"], unique=False)
     op.create_table(
+        "price_migrations",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("from_price_id", sa.UUID(), nullable=True),
+        sa.Column("from_plan_id", sa.UUID(), nullable=True),
+        sa.Column("to_price_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "criteria",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+        sa.Column("moment", sa.Text(), nullable=False),
+        sa.Column("moves_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("settlement", sa.Text(), nullable=True),
+        sa.Column("estimate", postgresql.JSON(astext_type=sa.Text()), nullable=True),
+        sa.Column("looked_to", sa.UUID(), nullable=True),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("moved", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column(
+            "metadata",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("completed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("canceled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "(moment = 'at') = (moves_at IS NOT NULL)", name=op.f("ck_price_migrations_moves_at")
+        ),
+        sa.CheckConstraint(
+            "(status = 'canceled') = (canceled_at IS NOT NULL)",
+            name=op.f("ck_price_migrations_canceled"),
+        ),
+        sa.CheckConstraint(
+            "(status = 'completed') = (completed_at IS NOT NULL)",
+            name=op.f("ck_price_migrations_completed"),
+        ),
+        sa.CheckConstraint(
+            "moment IN ('now', 'renewal', 'at')", name=op.f("ck_price_migrations_moment")
+        ),
+        sa.CheckConstraint(
+            "settlement IN ('invoice_now', 'next_invoice', 'reset', 'reset_without_credit', 'none')",
+            name=op.f("ck_price_migrations_settlement"),
+        ),
+        sa.CheckConstraint(
+            "status IN ('estimating', 'ready', 'running', 'completed', 'canceled')",
+            name=op.f("ck_price_migrations_status"),
+        ),
+        sa.CheckConstraint(
+            "status NOT IN ('running', 'completed') OR started_at IS NOT NULL",
+            name=op.f("ck_price_migrations_started"),
+        ),
+        sa.CheckConstraint(
+            "moved >= 0 AND failed >= 0 AND moved + failed <= total",
+            name=op.f("ck_price_migrations_counts"),
+        ),
+        sa.CheckConstraint(
+            "num_nonnulls(from_price_id, from_plan_id) = 1", name=op.f("ck_price_migrations_source")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "from_plan_id"],
+            ["plans.merchant_id", "plans.id"],
+            name=op.f("fk_price_migrations_from_plan_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "from_price_id"],
+            ["prices.merchant_id", "prices.id"],
+            name=op.f("fk_price_migrations_from_price_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "to_price_id"],
+            ["prices.merchant_id", "prices.id"],
+            name=op.f("fk_price_migrations_to_price_id"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_price_migrations")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_price_migrations_at_work",
+        "price_migrations",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('estimating', 'running')"),
+    )
+    op.create_table(
         "promotion_codes",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
@@ -483,6 +578,54 @@ def upgrade() -> None:
         "ix_offer_links_offer_id", "offer_links", ["merchant_id", "offer_id"], unique=False
     )
     op.create_table(
+        "price_migration_items",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("price_migration_id", sa.UUID(), nullable=False),
+        sa.Column("subscription_id", sa.UUID(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("before_amount", sa.BigInteger(), nullable=True),
+        sa.Column("after_amount", sa.BigInteger(), nullable=True),
+        sa.Column("credited", sa.BigInteger(), nullable=True),
+        sa.Column("charged", sa.BigInteger(), nullable=True),
+        sa.Column("done_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(status = 'pending') = (done_at IS NULL)", name=op.f("ck_price_migration_items_done")
+        ),
+        sa.CheckConstraint(
+            "status IN ('pending', 'moved', 'failed')", name=op.f("ck_price_migration_items_status")
+        ),
+        sa.CheckConstraint(
+            "(code IS NULL) = (reason IS NULL)", name=op.f("ck_price_migration_items_reason")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "price_migration_id"],
+            ["price_migrations.merchant_id", "price_migrations.id"],
+            name=op.f("fk_price_migration_items_price_migrations"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "subscription_id"],
+            ["subscriptions.merchant_id", "subscriptions.id"],
+            name=op.f("fk_price_migration_items_subscriptions"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "merchant_id",
+            "price_migration_id",
+            "subscription_id",
+            name=op.f("pk_price_migration_items"),
+        ),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_price_migration_items_pending",
+        "price_migration_items",
+        ["merchant_id", "price_migration_id", "subscription_id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_table(
         "redemptions",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
@@ -541,6 +684,40 @@ def upgrade() -> None:
         "redemptions",
         ["merchant_id", "subscription_id"],
         unique=False,
+    )
+    op.create_table(
+        "subscription_schedules",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("subscription_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "phases",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'[]'"),
+            nullable=False,
+        ),
+        sa.Column("end_behaviour", sa.Text(), nullable=False),
+        sa.Column("ends_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("released_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "end_behaviour <> 'cancel' OR ends_at IS NOT NULL",
+            name=op.f("ck_subscription_schedules_end"),
+        ),
+        sa.CheckConstraint(
+            "end_behaviour IN ('release', 'cancel')",
+            name=op.f("ck_subscription_schedules_end_behaviour"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "subscription_id"],
+            ["subscriptions.merchant_id", "subscriptions.id"],
+            name=op.f("fk_subscription_schedules_subscriptions"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_subscription_schedules")),
+        sa.UniqueConstraint(
+            "merchant_id", "subscription_id", name="uq_subscription_schedules_subscription_id"
+        ),
     )
     op.create_table(
         "usage_events",
@@ -1548,10 +1725,17 @@ def downgrade() -> None:
         "ix_usage_events_delayed", table_name="usage_events", postgresql_where=sa.text("delayed")
     )
     op.drop_table("usage_events")
+    op.drop_table("subscription_schedules")
     op.drop_index("ix_redemptions_subscription_id", table_name="redemptions")
     op.drop_index("ix_redemptions_customer_id", table_name="redemptions")
     op.drop_index("ix_redemptions_coupon_id", table_name="redemptions")
     op.drop_table("redemptions")
+    op.drop_index(
+        "ix_price_migration_items_pending",
+        table_name="price_migration_items",
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.drop_table("price_migration_items")
     op.drop_index("ix_offer_links_offer_id", table_name="offer_links")
     op.drop_table("offer_links")
     op.drop_index(
@@ -1560,6 +1744,12 @@ def downgrade() -> None:
     op.drop_index("ix_promotion_codes_coupon_id", table_name="promotion_codes")
     op.drop_index("ix_promotion_codes_code", table_name="promotion_codes")
     op.drop_table("promotion_codes")
+    op.drop_index(
+        "ix_price_migrations_at_work",
+        table_name="price_migrations",
+        postgresql_where=sa.text("status IN ('estimating', 'running')"),
+    )
+    op.drop_table("price_migrations")
     op.drop_index("ix_offers_coupon_id", table_name="offers")
     op.drop_table("offers")
     op.drop_index("ix_customer_tax_ids_customer_id", table_name="customer_tax_ids")
