@@ -6,6 +6,7 @@ from uuid import UUID
 from app.api.previews import Names, invoice_shown
 from app.db import invoices, shops
 from app.domain.invoice import Invoice
+from app.domain.shop import Shop
 from app.services import previews
 from app.services.changes import ChangeSubscription
 from app.services.enrolment import CreateSubscription
@@ -51,6 +52,12 @@ def told_next(found: Previewed) -> Shown | None:
         if following is None
         else _sorted(invoice_shown(following, Names(found.coupons, found.invented)))
     )
+
+
+def shown_of(invoice: Invoice, shop: Shop) -> Shown:
+    """An invoice that was made in memory."""
+    known = {d.id: d.coupon.id for sub in shop.subscriptions.values() for d in sub.discounts}
+    return _sorted(invoice_shown(invoice, Names(known, shop.made)))
 
 
 async def came(world: World, sub: UUID, *, after: int = 0) -> list[Shown]:

@@ -1,0 +1,132 @@
+"""A simulation is what then comes, and leaves no trace; scripts are played by the real rules."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.domain import simulation
+from app.domain.errors import InvalidRequest, NotFound
+from app.domain.policy import When
+from app.domain.pricing import SCALE
+from app.domain.shop import trial_balance
+from app.services import simulations
+from app.services.changes import ChangedItem, ChangeSubscription
+from app.services.simulations import Simulate
+from tests.previews import came, shown_of
+from tests.services.test_preview_stories import counts
+from tests.world import World
+
+
+def at(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)
+
+
+async def simulate(world: World, *script: Any, **scope: Any) -> simulation.Simulation:
+    given = {"subscription_id": None, "customer_id": None, "until": None, "months": 3} | scope
+    return await simulations.run(world.rt, world.caller, Simulate(**given, script=script))
+
+
+def told(made: simulation.Simulation) -> list[str]:
+    return [str(each.event.type) for each in made.timeline if each.event is not None]
+
+
+async def test_a_year_passes_as_it_then_does(world: World) -> None:
+    sub = await world.subscribed("1000")
+    before = await counts(world)
+    made = await simulate(world, subscription_id=sub, months=12)
+    assert await counts(world) == before
+    assert len(made.invoices) == 12
+    assert sum(month.billed for month in made.months.values()) == 12_000
+    assert sum(month.collected for month in made.months.values()) == 12_000
+    for month in range(1, 4):
+        await world.advance_quietly(days=0)
+        world.clock.set(made.invoices[month - 1].created_at)
+        await world.tick()
+    assert [shown_of(i, made.shop) for i in made.invoices[:3]] == await came(world, sub, after=1)
+
+
+async def test_an_upgrade_in_the_middle_of_march(world: World) -> None:
+    sub = await world.subscribed("3100")
+    dear = await world.price("6200")
+    [item] = await world.items(sub)
+    change = ChangeSubscription(sub, [ChangedItem(id=item["id"], price_id=dear)], When.NOW)
+    script = simulations.Change(at(2026, 3, 16, 9), change, sub)
+    made = await simulate(world, script, subscription_id=sub)
+    # From 28 February on 31 days; from 16 March 15 of them are left: 15/31 of 31.00 is 15.00.
+    assert [i.total for i in made.invoices] == [3100, 1500, 6200, 6200]
+    assert "subscription.updated" in told(made)
+    world.clock.set(at(2026, 2, 28, 9))
+    await world.tick()
+    world.clock.set(at(2026, 3, 16, 9))
+    await world.change(sub, ChangedItem(price_id=dear), when=When.NOW)
+    assert (await world.invoice(sub))["total"] == 1500
+
+
+async def test_declined_payments_are_tried_again_until_it_is_left_past_due(world: World) -> None:
+    sub = await world.subscribed("1000")
+    failing = simulation.Failing(at=at(2026, 2, 1), times=2)
+    made = await simulate(world, failing, subscription_id=sub, months=1)
+    # Declined on 28 February, the last instant of the month, and on 3 March; paid on 6 March.
+    assert [e for e in told(made) if e.startswith("payment.")] == ["payment.failed"]
+    longer = await simulate(world, failing, subscription_id=sub, months=2)
+    payments = [e for e in told(longer) if e.startswith("payment.")]
+    assert payments[:3] == ["payment.failed", "payment.failed", "payment.succeeded"]
+    for_good = simulation.Failing(at=at(2026, 2, 1), times=99)
+    made = await simulate(world, for_good, subscription_id=sub, months=2)
+    assert made.shop.subscriptions[sub].status == "past_due"
+    paying = simulation.Succeeding(at=at(2026, 3, 20))
+    made = await simulate(world, for_good, paying, subscription_id=sub, months=2)
+    assert made.shop.subscriptions[sub].status == "active"
+
+
+async def test_a_dearer_price_for_everybody(world: World) -> None:
+    price = await world.price("1000")
+    for _ in range(3):
+        await world.subscribe(await world.customer(), price)
+    dearer = simulations.NewPrice(at(2026, 2, 15), price, None, 100_000, When.PERIOD_END)
+    made = await simulate(world, dearer, months=2)
+    assert [i.total for i in made.invoices] == [1100] * 6
+    cheap = simulations.NewPrice(at(2026, 2, 15), price, 500 * SCALE, 0, When.PERIOD_END)
+    made = await simulate(world, cheap, months=2)
+    assert [i.total for i in made.invoices] == [500] * 6
+
+
+async def test_a_cancellation_ends_it_and_what_is_refused_is_told(world: World) -> None:
+    sub = await world.subscribed("1000")
+    first = simulation.Canceling(at=at(2026, 3, 1), about=sub, when=When.PERIOD_END)
+    again = simulation.Resuming(at=at(2026, 3, 2), about=sub)
+    made = await simulate(world, first, again, subscription_id=sub, months=6)
+    [refused] = [each for each in made.timeline if each.refused is not None]
+    assert refused.refused is not None
+    assert refused.refused.code == "subscription_not_paused"
+    assert made.shop.subscriptions[sub].status == "canceled"
+    assert [i.total for i in made.invoices] == [1000]
+
+
+async def test_a_customer_with_several_shares_the_credit(world: World) -> None:
+    customer, price = await world.customer(), await world.price("1000")
+    await world.subscribe(customer, price)
+    await world.subscribe(customer, price)
+    await world.credit(customer, 2500)
+    made = await simulate(world, customer_id=customer, months=2)
+    assert sum(invoice.balance_applied for invoice in made.invoices) == 2500
+    assert made.shop.balance(customer, "EUR").amount == 0
+    sums = trial_balance(made.shop.entries)
+    assert sum(sums.values()) == 0
+    assert sums["customer_credit", "EUR"] == 2500
+
+
+async def test_bounds(world: World) -> None:
+    sub = await world.subscribed()
+    too_late = simulation.Failing(at=at(2040, 1, 1))
+    with pytest.raises(InvalidRequest):
+        await simulate(world, too_late, subscription_id=sub)
+    with pytest.raises(InvalidRequest):
+        await simulate(world, subscription_id=sub, until=at(2031, 1, 1), months=None)
+    with pytest.raises(NotFound):
+        await simulate(world, subscription_id=UUID(int=5))
+    other = simulation.Resuming(at=at(2026, 2, 2), about=UUID(int=6))
+    with pytest.raises(InvalidRequest):
+        await simulate(world, other, subscription_id=sub)
