@@ -45,6 +45,7 @@ from app.api import (
     promotion_codes,
     redemptions,
     refunds,
+    schedules,
     subscription_discounts,
     subscriptions,
     tax,
@@ -65,6 +66,7 @@ from app.settings import Settings
 ROUTERS = (
     subscriptions.router,
     subscription_discounts.router,
+    schedules.router,
     invoices.router,
     credit_notes.router,
     pending_items.router,

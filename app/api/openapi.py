@@ -49,6 +49,8 @@ TAGS: Final = {
     "meters": "What is measured.",
     "usage": "What was used, event by event, and what it comes to.",
     "subscriptions": "What runs, on which prices, until when.",
+    "schedules": "Phases that a subscription goes through.",
+    "price_migrations": "Many subscriptions moved from one price to another.",
     "invoices": "What was billed, and whether it is paid.",
     "previews": "What would be billed, to the cent; and why it is what it is.",
     "documents": "Invoices as PDF, page and e-invoice, and how they look.",

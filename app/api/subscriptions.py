@@ -13,8 +13,11 @@ from app.api.common import Change, Flag, Input, ListOf
 from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Subscription
 from app.api.pages import Created
+from app.api.schedule_objects import ITEMS_MAX, ItemInput, PhaseInput, Quantity, begun_with
 from app.db.views import SUBSCRIPTION
+from app.domain.errors import InvalidRequest
 from app.domain.invoice import Collection
+from app.domain.phases import PHASES_MAX, EndBehaviour
 from app.domain.policy import CancelCredit, PauseUnused, Settlement, When
 from app.domain.pricing import TrialEnd
 from app.domain.subscription import PausedInvoices, Status
@@ -24,14 +27,6 @@ from app.services.enrolment import DISCOUNTS_MAX, TAX_RATES_MAX, CreateSubscript
 from app.services.subscriptions import Cancel, UpdateSubscription
 
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], route_class=Endpoint)
-
-ITEMS_MAX = 20
-Quantity = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
-
-
-class ItemInput(Input):
-    price_id: c.PriceRef
-    quantity: Quantity = 1
 
 
 class SubscriptionCreate(Input):
@@ -113,27 +108,18 @@ class SubscriptionCreate(Input):
             raise ValueError("Say trial_days or trial_end, not both.")
         return self
 
-    @model_validator(mode="after")
-    def _items_or_phases(self) -> Self:
-        if self.phases and (self.items or self.coupon_ids):
-            raise ValueError("Items and coupons are the phases' where there are phases.")
-        if not self.phases and not self.items and self.offer_token is None:
-            raise ValueError("Say what is subscribed to: items, or phases.")
-        return self
-
     def command(self) -> CreateSubscription:
         fields: dict[str, Any] = dict(self)
         fields["collection"] = fields.pop("collection_method")
+        fields["phases"] = tuple(phase.wanted() for phase in self.phases)
         if self.phases:
-            first = self.phases[0]
-            fields |= first.at_creation(fields["collection"], self.net_days)
-            fields["phases"] = tuple(phase.wanted() for phase in self.phases)
-            items = tuple((item.price_id, item.quantity) for item in first.items)
-            fields["items"] = items
-            fields["one_off_items"] = tuple((i.price_id, i.quantity) for i in self.one_off_items)
-            return CreateSubscription(**fields)
+            if self.items or self.coupon_ids:
+                raise InvalidRequest("Where there are phases, these say it.", param="items")
+            fields |= begun_with(self.phases[0])
+        elif not self.items:
+            raise InvalidRequest("Say what is subscribed to: items, or phases.", param="items")
         for name in ("items", "one_off_items"):
-            fields[name] = tuple((item.price_id, item.quantity) for item in getattr(self, name))
+            fields[name] = tuple((item.price_id, item.quantity) for item in fields[name])
         return CreateSubscription(**fields)
 
 
@@ -186,6 +172,9 @@ class SubscriptionChange(Input):
     settlement: Annotated[
         Settlement | None, Field(description="How a change inside a period is paid.")
     ] = None
+    release: Annotated[
+        Flag, Field(description="Release it from the phases of a schedule that are to come.")
+    ] = False
 
     @model_validator(mode="after")
     def _one_moment(self) -> Self:
@@ -195,7 +184,9 @@ class SubscriptionChange(Input):
     def command(self, subscription_id: UUID, version: int | None) -> ChangeSubscription:
         items = tuple(ChangedItem(**dict(item)) for item in self.items)
         when = self.at or self.when
-        return ChangeSubscription(subscription_id, items, when, self.settlement, version)
+        return ChangeSubscription(
+            subscription_id, items, when, self.settlement, version, self.release
+        )
 
 
 class SubscriptionPause(Input):

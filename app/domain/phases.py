@@ -118,23 +118,22 @@ class _Grid:
 # ── planning ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def plan(
+def plan(  # noqa: PLR0913  what is planned, for what, from when on
     sub: Subscription,
     phases: Sequence[Phase],
     end: EndBehaviour,
     policy: Policy,
+    start: datetime,
     now: datetime,
     new_id: NewId,
 ) -> Plan:
-    """The moments and changes of the phases, all checked as they will be made.
+    """The moments and changes of the phases from `start` on, all checked as they will be made.
 
-    `sub` is as the first phase finds it; one without a period yet begins with it. Raises
-    InvalidRequest, with the phase at fault.
+    Raises InvalidRequest, with the phase at fault.
     """
     if not 0 < len(phases) <= PHASES_MAX:
         raise InvalidRequest(f"A schedule has 1 to {PHASES_MAX} phases.", param="phases")
     grid = _Grid(sub.anchor, sub.interval, sub.zone)
-    start = _first_start(sub, phases[0], now)
     starts: list[datetime] = []
     changes: list[Change] = []
     ends_at: datetime | None = None
@@ -161,7 +160,8 @@ def plan(
     return Plan(tuple(starts), tuple(changes), ends_at, end)
 
 
-def _first_start(sub: Subscription, phase: Phase, now: datetime) -> datetime:
+def first_start(sub: Subscription, phase: Phase, now: datetime) -> datetime:
+    """When the first phase of a subscription's schedule starts. Raises InvalidRequest."""
     if sub.period is None:
         if phase.start is not None:
             raise InvalidRequest(
@@ -194,9 +194,7 @@ def _start_after(
             "A phase starts where the one before it ends.", param=f"{param}.start_at"
         )
     if start <= previous_start:
-        raise InvalidRequest(
-            "A phase starts after the one before it.", param=f"{param}.start_at"
-        )
+        raise InvalidRequest("A phase starts after the one before it.", param=f"{param}.start_at")
     return start
 
 
@@ -218,7 +216,7 @@ def _moved(
 ) -> _Grid:
     """The boundaries from `start` on: another interval counts from there, as a reset does."""
     began = sub.trial_end or sub.start_at
-    if start < began or (sub.period is None and start == sub.start_at):
+    if start < began:
         return replace(grid, interval=interval)  # it only changes; its first bill is to come
     if interval != grid.interval:
         return _Grid(start, interval, grid.zone)
@@ -227,9 +225,7 @@ def _moved(
     return grid
 
 
-def _end(
-    grid: _Grid, phase: Phase, start: datetime, now: datetime, param: str
-) -> datetime | None:
+def _end(grid: _Grid, phase: Phase, start: datetime, now: datetime, param: str) -> datetime | None:
     if phase.cycles is not None and phase.ends_at is not None:
         raise InvalidRequest("A phase has cycles or an end, not both.", param=f"{param}.cycles")
     latest = now.replace(day=1, year=now.year + YEARS_MAX)
@@ -291,9 +287,7 @@ def _differs(sub: Subscription, change: Change, now: datetime, new_id: NewId) ->
     )
 
 
-def release(
-    sub: Subscription, ends_at: datetime | None, now: datetime, new_id: NewId
-) -> Decision:
+def release(sub: Subscription, ends_at: datetime | None, now: datetime, new_id: NewId) -> Decision:
     """The subscription without its remaining phases, and without an end that they had planned."""
     left, states = without_phases(sub, ends_at, now)
     before = {"scheduled_changes": sub.snapshot()["scheduled_changes"], "cancel_at": sub.cancel_at}

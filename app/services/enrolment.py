@@ -18,10 +18,12 @@ from app.domain import policy as policy_rules
 from app.domain.discount import Discount
 from app.domain.errors import InvalidRequest
 from app.domain.invoice import Collection
+from app.domain.phases import EndBehaviour
 from app.domain.policy import Policy, SecondTrial
 from app.domain.pricing import Price, TrialEnd
 from app.ids import new_id
 from app.services.caller import Caller
+from app.services.phasing import WantedPhase
 
 DISCOUNTS_MAX: Final = 10
 TAX_RATES_MAX: Final = 5
@@ -55,6 +57,9 @@ class CreateSubscription:
     trial_end: datetime | None = None
     trial_end_without_payment_method: TrialEnd | None = None
     billing_settings: Mapping[str, object] = field(default_factory=dict)
+    phases: Sequence[WantedPhase] = ()
+    """A schedule; the items and coupons above are those of the first phase."""
+    end_behaviour: EndBehaviour = EndBehaviour.RELEASE
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,11 @@ from app.db.tables.platform import (
     test_clocks,
     webhook_endpoints,
 )
+from app.db.tables.schedule import (
+    price_migration_items,
+    price_migrations,
+    subscription_schedules,
+)
 from app.db.tables.subscription import (
     discounts,
     pending_items,
@@ -90,12 +95,15 @@ __all__ = [
     "pending_items",
     "plan_features",
     "plans",
+    "price_migration_items",
+    "price_migrations",
     "prices",
     "promotion_codes",
     "redemptions",
     "refunds",
     "scheduled_changes",
     "subscription_items",
+    "subscription_schedules",
     "subscription_tax_rates",
     "subscriptions",
     "tax_rates",

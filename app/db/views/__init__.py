@@ -23,6 +23,11 @@ from app.db.views.offers import (
     REDEMPTION,
 )
 from app.db.views.platform import API_KEY, EVENT, LEDGER_ENTRY, TEST_CLOCK
+from app.db.views.schedules import (
+    PRICE_MIGRATION,
+    PRICE_MIGRATION_ITEM,
+    SUBSCRIPTION_SCHEDULE,
+)
 from app.db.views.tax import TAX_ID, TAX_RATE, TAX_REGISTRATION
 from app.db.views.usage import METER, USAGE_EVENT
 
@@ -49,10 +54,12 @@ ALL: Final = (
     PENDING_ITEM,
     PLAN,
     PRICE,
+    PRICE_MIGRATION,
     PROMOTION_CODE,
     REDEMPTION,
     REFUND,
     SUBSCRIPTION,
+    SUBSCRIPTION_SCHEDULE,
     TAX_ID,
     TAX_RATE,
     TAX_REGISTRATION,
@@ -87,10 +94,13 @@ __all__ = [
     "PENDING_ITEM",
     "PLAN",
     "PRICE",
+    "PRICE_MIGRATION",
+    "PRICE_MIGRATION_ITEM",
     "PROMOTION_CODE",
     "REDEMPTION",
     "REFUND",
     "SUBSCRIPTION",
+    "SUBSCRIPTION_SCHEDULE",
     "TAX_ID",
     "TAX_RATE",
     "TAX_REGISTRATION",
