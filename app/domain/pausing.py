@@ -13,6 +13,7 @@ from app.domain.event import Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason, Collection, Invoice
 from app.domain.invoice import Status as InvoiceStatus
+from app.domain.periods import Entered
 from app.domain.policy import PauseResume, PauseUnused
 from app.domain.pricing import Timing
 from app.domain.subscription import (
@@ -46,7 +47,8 @@ def pause(
     given, cut = [], waiting.Cut(account.pending)
     if unused is PauseUnused.CREDIT and at < sub.period.end:
         found = [
-            crediting.unused(charged, at, account.policy, sub.zone) for charged in account.creditable
+            crediting.unused(charged, at, account.policy, sub.zone)
+            for charged in account.creditable
         ]
         given = [credit for credit in found if credit is not None]
         cut = waiting.cut(account, None, at, now, new_id)
@@ -133,7 +135,9 @@ def resume(account: Account, at: datetime, now: datetime, new_id: NewId) -> Deci
     period = Period(at, sub.interval.after(anchor, index + 1, sub.zone))
     begun = replace(sub, anchor=anchor, period=period, pause=None)
     entering = replace(account, subscription=begun)
-    return periods.begin(entering, sub, (period, index), Happening.RESUME, Lines(), now, new_id)
+    return periods.begin(
+        entering, sub, Entered(period, index), Happening.RESUME, Lines(), now, new_id
+    )
 
 
 def _go_on(account: Account, now: datetime, new_id: NewId) -> Decision:

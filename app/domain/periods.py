@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from app.domain import billing, items
 from app.domain.billing import Account, Became, Lines
@@ -10,6 +11,7 @@ from app.domain.decision import Decision
 from app.domain.event import Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason
+from app.domain.proration import FULL, Share
 from app.domain.subscription import (
     Happening,
     Item,
@@ -18,6 +20,14 @@ from app.domain.subscription import (
     Subscription,
     after,
 )
+
+
+class Entered(NamedTuple):
+    """A period that begins, and which share of a full one it is, where that is known already."""
+
+    period: Period
+    nth: int
+    share: Share | None = None
 
 
 def enter(
@@ -40,16 +50,17 @@ def enter(
         fresh = replace(fresh, scheduled=tuple(s for s in sub.scheduled if s is not planned))
         if fresh.interval != sub.interval:
             fresh, index = replace(fresh, anchor=start), 0
-    period = Period(start, sub.interval.after(fresh.anchor, index + 1, sub.zone))
-    if fresh.interval != sub.interval:
-        period = fresh.interval.period(start, 0, sub.zone)
+    aligned = fresh.interval.period(fresh.anchor, index, sub.zone)
+    entered = Entered(aligned, index, FULL)
+    if start != aligned.start:
+        entered = Entered(Period(start, aligned.end), index)
     charges = (
         billing.arrears(account, sub.items, start)
         if happening is Happening.RENEW and sub.period is not None
         else []
     )
     entering = account if fresh is sub else replace(account, subscription=fresh)
-    decision = begin(entering, sub, (period, index), happening, Lines(charges), now, new_id)
+    decision = begin(entering, sub, entered, happening, Lines(charges), now, new_id)
     if planned is None:
         return decision
     states = items.recast_states(sub, decision.subscriptions[0], start)
@@ -65,19 +76,20 @@ def enter(
 def begin(  # noqa: PLR0913  what begins, what was before, and what is billed with it
     account: Account,
     before: Subscription,
-    entered: tuple[Period, int],
+    entered: Entered,
     happening: Happening,
     lines: Lines,
     now: datetime,
     new_id: NewId,
 ) -> Decision:
     """Begin a period of the account's subscription; `lines` of what came before are billed too."""
-    period, index = entered
+    period, index, share = entered
     sub, spent = billing.without_spent(account.subscription, period.start)
     if spent:
         account = replace(account, subscription=sub)
     is_first = before.period_index < before.first_index
-    share = billing.share_of(sub, period, index, account.policy, period)
+    if share is None:
+        share = billing.share_of(sub, period, index, account.policy, period)
     charges = list(lines.charges)
     charges += billing.setup_fees(account, sub.items if is_first else _added(before, sub), period)
     charges += billing.advance(account, sub.items, period, share)
