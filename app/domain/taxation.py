@@ -12,6 +12,7 @@ from datetime import date, datetime, tzinfo
 from enum import StrEnum
 from typing import Final
 
+from app.domain.errors import InvalidRequest
 from app.domain.places import Place, locate
 from app.domain.tax import TaxRate
 
@@ -271,12 +272,31 @@ class Taxation:
         return known
 
     def rates(self, tax_code: str | None, at: datetime) -> tuple[TaxRate, ...]:
-        """The rates for a line, from the widest jurisdiction; zero ones say why they are."""
-        return self.resolved(tax_code, at).rates
+        """The rates for a line, from the widest jurisdiction; zero ones say why they are.
+
+        Raises InvalidRequest where tax is due at a rate that nobody knows.
+        """
+        return billable(self.resolved(tax_code, at), self.buyer.place, tax_code)
 
     def treatment(self, tax_code: str | None, at: datetime) -> Treatment:
         """What the line is to the tax office."""
         return self.resolved(tax_code, at).treatment
+
+
+def billable(found: Resolved, place: Place | None, tax_code: str | None) -> tuple[TaxRate, ...]:
+    """The rates to bill at. Raises InvalidRequest where tax is due and there is no rate for it: to
+    charge nothing would make it the merchant's to pay.
+    """
+    if found.reason is not Reason.NO_RATE:
+        return found.rates
+    where = found.country
+    if place is not None and place.country == where:
+        where = place.region or where
+    what = "" if tax_code is None else f" on products of the tax code {tax_code}"
+    raise InvalidRequest(
+        f"Tax is due in {where}{what}, and there is no tax rate for it: add the rate first.",
+        code="tax_rate_missing",
+    )
 
 
 @dataclass(frozen=True, slots=True)
