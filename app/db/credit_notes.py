@@ -58,6 +58,19 @@ async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Correc
     )
 
 
+async def of_invoices(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Corrected]:
+    """Final invoices of the transaction's merchant with all that crediting needs, but for their
+    balance; their subscription is locked already.
+    """
+    found = {}
+    for invoice_id in sorted(set(ids)):
+        paid = await payments.of_invoice(tx, invoice_id)
+        invoice = await invoices.lock(tx, invoice_id)
+        if invoice.number is not None:
+            found[invoice_id] = await corrected(tx, invoice, paid)
+    return found
+
+
 async def _charged(tx: Tx, invoice: Invoice) -> tuple[Charged, ...]:
     rows = await tx.fetch(
         f"""

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain import changing, lifecycle, pausing, phases
+from app.domain import changing, lifecycle, pausing, phases, returning
 from app.domain import policy as policies
 from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.ids import NewId
 from app.domain.policy import CancelCredit, PauseUnused, When
+from app.domain.returning import BY_LINES, Way
 from app.domain.subscription import Change, Pause
 
 
@@ -41,9 +42,11 @@ def cancel(
     credit: CancelCredit | None,
     now: datetime,
     new_id: NewId,
+    way: Way = BY_LINES,
 ) -> Decision:
     """End it now, when its period is over, or at a date; None: as the billing settings say.
 
+    What comes back of invoices that nobody paid, or is to be refunded, goes that `way`.
     Raises Conflict, InvalidRequest.
     """
     when = when or account.policy.cancel_when
@@ -56,7 +59,7 @@ def cancel(
     if when is When.PERIOD_END:
         return lifecycle.cancel_at_period_end(account.subscription, now, new_id)
     given = credit or account.policy.cancel_credit
-    return lifecycle.cancel_now(account, now, new_id, given)
+    return returning.cancel_now(account, given, way, now, new_id)
 
 
 def pause(

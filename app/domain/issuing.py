@@ -187,6 +187,13 @@ def _by_amount(credit: Credit, charged: Charged) -> Credit:
     return replace(credit, charge=replace(credit.charge, quantity=1))
 
 
+def worth(credit: Credit) -> int:
+    """What a credit comes to with its discounts and all its tax, above zero."""
+    off = sum(part.amount for part in credit.discounts)
+    on_top = sum(part.amount for part in credit.taxes if not part.rate.inclusive)
+    return -(credit.charge.amount - off + on_top)
+
+
 # ── where it goes ─────────────────────────────────────────────────────────────────────────────────
 
 

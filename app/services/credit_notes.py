@@ -12,7 +12,7 @@ from app.domain.decision import Decision
 from app.domain.issuing import Wanted
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, idempotency, refunds
+from app.services import deeds, idempotency, refund_calls
 from app.services.caller import Caller
 from app.services.payments import reference
 from app.services.subscriptions import now_of_customer
@@ -29,7 +29,7 @@ async def create(rt: Runtime, caller: Caller, invoice_id: UUID, wanted: Wanted) 
         note = decision.credit_notes[0]
         await deeds.note(tx, caller, "credit_note.created", note.id, now, total=note.total)
         await idempotency.answered(tx, caller, ids.show("cn", note.id))
-    await refunds.carry_out(rt, decision.refunds, now)
+    await refund_calls.carry_out(rt, decision.refunds, now)
     return note.id
 
 

@@ -1,7 +1,6 @@
 """Refunds: reserve, call the gateway, settle. Never more than was captured, ever."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,24 +15,17 @@ from app.domain.collection import SEND_LEASE
 from app.domain.errors import Conflict
 from app.domain.outcome import (
     Found,
-    NotExecuted,
     NotFound,
     RefundDeclined,
     RefundDeclineReason,
-    RefundOutcome,
-    Unknown,
 )
 from app.domain.refund import Refund
 from app.gateways.base import (
-    AuthenticationError,
-    Gateway,
-    InvalidRequestError,
     NativeKey,
-    RefundRequest,
 )
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, idempotency
+from app.services import deeds, idempotency, refund_calls
 from app.services import subscriptions as subscribing
 from app.services.caller import Caller
 from app.services.payments import WALL, open_account, reference
@@ -66,20 +58,8 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
         refund = decision.refunds[0]
         await deeds.note(tx, caller, "refund.created", refund.id, now, amount=refund.amount)
         await idempotency.answered(tx, caller, ids.show("re", refund.id))
-    await carry_out(rt, decision.refunds, now)
+    await refund_calls.carry_out(rt, decision.refunds, now)
     return refund.id
-
-
-async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> None:
-    """Send refunds that are reserved and committed, and settle what the gateway answers."""
-    if not reserved:
-        return
-    async with rt.db.begin_system() as tx:
-        calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in reserved])
-    for refund in reserved:
-        call = calls[refund.merchant_id, refund.id]
-        request = _request(refund, call["payment_reference"])
-        await _settle(rt, refund, await _send(open_account(rt, call), request), now)
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
@@ -110,55 +90,20 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> No
     age = int((now - refund.created_at).total_seconds())
     match found:
         case Found(outcome=outcome):
-            await _settle(rt, refund, outcome, now)
+            await refund_calls.settle(rt, refund, outcome, now)
         case NotFound():
             key = gateway.capabilities.refund_repeatability
             if isinstance(key, NativeKey) and key.covers(age):
-                request = _request(refund, call["payment_reference"])
-                outcome = await _send(gateway, request, again=True)
-                await _settle(rt, refund, outcome, now)
+                request = refund_calls.request_of(refund, call["payment_reference"])
+                outcome = await refund_calls.send(gateway, request, again=True)
+                await refund_calls.settle(rt, refund, outcome, now)
             elif found.definitive and gateway.capabilities.absence_is_proof(age):
                 absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
-                await _settle(rt, refund, absent, now)
+                await refund_calls.settle(rt, refund, absent, now)
             else:
                 await _wait(rt, refund, "the gateway does not show it yet", now)
         case _:
             await _wait(rt, refund, f"look-up failed: {found.cause}", now)
-
-
-async def _send(gateway: Gateway, request: RefundRequest, *, again: bool = False) -> RefundOutcome:
-    """One call. A repetition (`again`) that is refused says nothing about the call before it."""
-    try:
-        return await gateway.refund(request)
-    except InvalidRequestError as error:
-        logger.error("refund.invalid_request", gateway=gateway.name, reason=str(error))
-        if again:
-            return NotExecuted("invalid_request")
-        return RefundDeclined(RefundDeclineReason.GENERIC, error.code or "invalid_request")
-    except AuthenticationError as error:
-        logger.error("refund.credentials_refused", gateway=gateway.name, reason=str(error))
-        return NotExecuted("credentials_refused")
-    except Exception as error:
-        # A fault in an adapter says nothing about the money: the outcome is not known.
-        logger.exception("refund.adapter_fault", gateway=gateway.name)
-        return Unknown(f"adapter_fault_{type(error).__name__}")
-
-
-def _request(refund: Refund, payment_reference: str) -> RefundRequest:
-    return RefundRequest(
-        refund_code=refund.reference,
-        idempotency_key=refund.idempotency_key,
-        payment_reference=payment_reference,
-        amount_minor=refund.amount,
-        currency=refund.currency,
-    )
-
-
-async def _settle(rt: Runtime, refund: Refund, outcome: RefundOutcome, now: datetime) -> None:
-    async with rt.db.begin(refund.merchant_id) as tx:
-        fresh, payment = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
-        decision = refunding.settle(fresh, payment, outcome, now, new_id)
-        await decisions.record(tx, [decision], now)
 
 
 async def _wait(rt: Runtime, refund: Refund, detail: str, now: datetime) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.issuing import WantedLine
-from app.domain.policy import When
-from app.services import credit_notes
+from app.domain.policy import CancelCredit, CreditTo, When
+from app.services import credit_notes, subscriptions
 from app.services.changes import ChangedItem
+from app.services.subscriptions import Cancel
 from tests.billing import credit, note_lines, where
 from tests.world import STARTED, World
 
@@ -318,5 +319,83 @@ async def test_a_credited_line_gives_back_no_more_when_it_is_changed(world: Worl
     last = await world.invoice(sub)
     assert [line[0] for line in await world.amounts(last["id"])] == [-800, 2800]
     assert (last["balance_applied"], last["amount_due"]) == (2000, 0)
+    await world.told()
+    await world.assert_clean()
+
+
+# ── ending a subscription ─────────────────────────────────────────────────────────────────────────
+
+
+async def canceled(world: World, sub, **options) -> None:
+    cmd = Cancel(sub, When.NOW, CancelCredit.PRORATED, **options)
+    await subscriptions.cancel(world.rt, world.caller, cmd)
+
+
+async def test_a_cancellation_refunds_the_rest_of_the_period(world: World) -> None:
+    sub = await world.subscribed("2800")
+    await world.advance(days=14, expect=[])
+    await canceled(world, sub, credit_to=CreditTo.REFUND)
+    await world.expect("subscription.canceled", CREATED, "refund.succeeded")
+    # 14 of 28 days: 14.00 go back to the card, and no invoice is made for it.
+    assert world.refunded() == [1400]
+    [note] = await world.fetch("SELECT * FROM credit_notes")
+    assert (where(note), note["reason"]) == ((0, 0, 1400, 0), "Canceled")
+    assert len(await world.invoices(sub)) == 1
+    await world.assert_clean()
+
+
+async def test_what_credit_had_paid_becomes_credit_again_when_it_is_canceled(world: World) -> None:
+    customer = await world.customer()
+    await world.credit(customer, 2000)
+    sub = await world.subscribe(customer, await world.price("2800"))
+    await world.told()
+    await world.advance(days=14, expect=[])
+    await canceled(world, sub, credit_to=CreditTo.REFUND)
+    # 14.00 come back; the card had paid 8.00, the other 6.00 were credit.
+    assert (world.refunded(), await world.credit_left(customer)) == ([800], 600)
+    await world.told()
+    await world.assert_clean()
+
+
+async def test_canceling_what_nobody_paid_gives_no_money(world: World) -> None:
+    sub, invoice = await owed(world, "3100")
+    customer = (await world.subscription(sub))["customer_id"]
+    await world.advance(days=10, expect=[])
+    await canceled(world, sub)
+    await world.expect("subscription.canceled", CREATED, "invoice.updated")
+    # 21 of March's 31 days were not used: of 31.00 only 10.00 are owed, and nothing is credit.
+    assert await world.credit_left(customer) == 0
+    open_ = await world.invoice(sub)
+    assert (open_["status"], open_["amount_due"] - open_["amount_credited"]) == ("open", 1000)
+    await world.pay(open_["id"], await world.attach(customer, "pm_sim_ok"))
+    assert [amount for amount, _ in world.charged()] == [3100, 1000]
+    assert invoice["id"] == open_["id"]
+    await world.told()
+    await world.assert_clean()
+
+
+async def test_all_of_an_unpaid_period_is_owed_no_more_when_all_comes_back(world: World) -> None:
+    sub, _ = await owed(world, "3100")
+    cmd = Cancel(sub, When.NOW, CancelCredit.FULL, credit_to=CreditTo.REFUND)
+    await subscriptions.cancel(world.rt, world.caller, cmd)
+    await world.expect("subscription.canceled", CREATED, "invoice.paid")
+    assert (await world.invoice(sub))["amount_paid"] == 0
+    assert world.refunded() == []
+    await world.assert_clean()
+
+
+async def test_paid_and_unpaid_parts_come_back_each_in_its_way(world: World) -> None:
+    sub = await world.subscribed("2800")
+    customer = (await world.subscription(sub))["customer_id"]
+    await world.attach(customer, "pm_sim_declined_lost_card")
+    dear = await world.price("8400")
+    await world.change(sub, ChangedItem(price_id=dear), when=When.NOW)
+    await world.told()
+    await world.advance(days=14, expect=[])
+    await canceled(world, sub)
+    # -28.00 + 84.00 = 56.00 are owed for the change; half of the 84.00 comes off: 14.00 are left.
+    update = await world.invoice(sub)
+    assert (update["total"], update["amount_credited"], update["status"]) == (5600, 4200, "open")
+    assert await world.credit_left(customer) == 0
     await world.told()
     await world.assert_clean()
