@@ -16,6 +16,7 @@ APPEND_ONLY: Final[tuple[str, ...]] = (
 DELETABLE: Final[tuple[str, ...]] = (
     "addon_plans",
     "plan_features",
+    "subscription_tax_rates",
     "customer_tax_ids",
     "invoice_line_discounts",
     "invoice_line_taxes",

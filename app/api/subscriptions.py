@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from app.api import common as c
+from app.api.answers import answer
 from app.api.common import Change, Flag, Input, ListOf
 from app.api.endpoint import Asked, Endpoint
+from app.api.history import SubscriptionThen
 from app.api.objects import Subscription
 from app.api.pages import Created
 from app.api.schedule_objects import ITEMS_MAX, ItemInput, PhaseInput, Quantity, begun_with
@@ -21,7 +23,7 @@ from app.domain.phases import PHASES_MAX, EndBehaviour
 from app.domain.policy import CancelCredit, CreditTo, PauseUnused, Settlement, When
 from app.domain.pricing import TrialEnd
 from app.domain.subscription import PausedInvoices, Status
-from app.services import changes, subscriptions
+from app.services import changes, history, subscriptions
 from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
 from app.services.enrolment import DISCOUNTS_MAX, TAX_RATES_MAX, CreateSubscription
 from app.services.subscriptions import Cancel, UpdateSubscription
@@ -126,6 +128,13 @@ class SubscriptionCreate(Input):
 class SubscriptionUpdate(Change):
     payment_method_id: c.PaymentMethodRef | None = None
     cancel_at_period_end: Flag = False
+    collection_method: Collection = Collection.CHARGE_AUTOMATICALLY
+    net_days: Annotated[int, Field(strict=True, ge=0, le=365)] = 0
+    automatic_tax: Flag = False
+    tax_rate_ids: Annotated[
+        list[c.TaxRateRef],
+        Field(max_length=TAX_RATES_MAX, description="All of them: those not named go."),
+    ] = Field(default_factory=list)
     metadata: c.MetadataChange = Field(default_factory=dict)
 
 
@@ -248,9 +257,17 @@ async def list_subscriptions(ask: Asked, query: Annotated[SubscriptionsQuery, Qu
     return await ask.page(SUBSCRIPTION, query)
 
 
-@router.get("/{subscription_id}", operation_id="get_subscription", response_model=Subscription)
-async def get_subscription(ask: Asked, subscription_id: c.SubscriptionRef) -> Response:
-    """Get a subscription."""
+@router.get(
+    "/{subscription_id}",
+    operation_id="get_subscription",
+    response_model=Subscription | SubscriptionThen,
+)
+async def get_subscription(
+    ask: Asked, subscription_id: c.SubscriptionRef, as_of: c.AsOf = None
+) -> Response:
+    """Get a subscription; with `as_of` as it was then, in the form that events have it in."""
+    if as_of is not None:
+        return answer(await history.subscription(ask.rt, ask.caller, subscription_id, as_of))
     return await ask.one(SUBSCRIPTION, subscription_id)
 
 

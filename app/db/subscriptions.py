@@ -60,15 +60,38 @@ async def next_due(tx: Tx, scope: Scope) -> datetime | None:
     return due
 
 
-async def set_metadata(tx: Tx, subscription_id: UUID, metadata: Mapping[str, str]) -> None:
-    """Replace what a subscription carries for its merchant; the version is the caller's affair."""
+async def set_options(
+    tx: Tx, subscription_id: UUID, metadata: Mapping[str, str], automatic_tax: bool
+) -> None:
+    """Replace what the clock never changes; the version is the caller's affair."""
     await tx.run(
         """
-        UPDATE subscriptions SET metadata = $2
+        UPDATE subscriptions SET metadata = $2, automatic_tax = $3
          WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
         """,
         subscription_id,
         dumps(metadata),
+        automatic_tax,
+    )
+
+
+async def set_tax_rates(tx: Tx, subscription_id: UUID, rates: Sequence[UUID]) -> None:
+    """Replace the taxes that a subscription was given by hand."""
+    await tx.run(
+        """
+        DELETE FROM subscription_tax_rates
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND subscription_id = $1
+        """,
+        subscription_id,
+    )
+    await tx.run(
+        """
+        INSERT INTO subscription_tax_rates (merchant_id, subscription_id, tax_rate_id, position)
+        SELECT current_setting('app.merchant_id')::uuid, $1, r.id, r.place - 1
+          FROM unnest($2::uuid[]) WITH ORDINALITY AS r (id, place)
+        """,
+        subscription_id,
+        rates,
     )
 
 

@@ -5,10 +5,9 @@ caught up. The clock, a test clock, a single call and a simulation all go throug
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
 
 from app.domain import billing, changing, collection, items, pausing, periods, waiting
 from app.domain.billing import Account, Became, Lines
@@ -128,38 +127,33 @@ def cancel_at(sub: Subscription, at: datetime, now: datetime, new_id: NewId) -> 
     return billing.updated(changed, {"cancel_at": sub.cancel_at}, new_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """The fields of a subscription that change nothing about its price, as they shall be."""
+EDITABLE: Final[Mapping[str, str]] = {
+    "payment_method_id": "payment_method_id",
+    "metadata": "metadata",
+    "cancel_at_period_end": "cancel_at_period_end",
+    "collection": "collection_method",
+    "net_days": "net_days",
+    "automatic_tax": "automatic_tax",
+    "rates": "tax_rate_ids",
+}
+"""The fields that change nothing about the price, and what callers know them as."""
 
-    payment_method_id: UUID | None
-    metadata: Mapping[str, str]
-    cancel_at_period_end: bool
 
-
-def edit(sub: Subscription, wanted: Edit, now: datetime, new_id: NewId) -> Decision:
-    """The subscription with those fields; the event says what they were before."""
+def edit(sub: Subscription, changes: Mapping[str, Any], now: datetime, new_id: NewId) -> Decision:
+    """The subscription with those of `EDITABLE` changed; the event says what they were before."""
+    assert changes.keys() <= EDITABLE.keys()
     if sub.status in ENDED:
         raise Conflict("It has ended already.", code=f"subscription_{sub.status}")
-    before = {
-        name: getattr(sub, name)
-        for name in ("payment_method_id", "metadata", "cancel_at_period_end")
-        if getattr(sub, name) != getattr(wanted, name)
-    }
-    if wanted.cancel_at_period_end and sub.period is None:
+    changed = {name: value for name, value in changes.items() if getattr(sub, name) != value}
+    before = {EDITABLE[name]: getattr(sub, name) for name in changed}
+    if "rates" in changed:
+        before["tax_rate_ids"] = [rate.id for rate in sub.rates]
+    if changes.get("cancel_at_period_end") and sub.period is None:
         raise Conflict("It has not started yet; cancel it now.", code="subscription_scheduled")
-    canceled_at = sub.canceled_at
-    if "cancel_at_period_end" in before:
-        canceled_at = now if wanted.cancel_at_period_end else None
-    changed = replace(
-        sub,
-        payment_method_id=wanted.payment_method_id,
-        metadata=wanted.metadata,
-        cancel_at_period_end=wanted.cancel_at_period_end,
-        canceled_at=canceled_at,
-        version=sub.version + 1,
-    )
-    return billing.updated(changed, before, new_id)
+    if "cancel_at_period_end" in changed:
+        changed["canceled_at"] = now if changes["cancel_at_period_end"] else None
+    edited = replace(sub, **changed, version=sub.version + 1)
+    return billing.updated(edited, before, new_id)
 
 
 def cancel_now(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from app import ids
@@ -23,6 +24,7 @@ from app.domain.decision import Decision
 from app.domain.errors import Conflict, Stale
 from app.domain.policy import CancelCredit, CreditTo, When
 from app.domain.returning import BY_LINES, Way
+from app.domain.subscription import Subscription
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, enrolment, idempotency, payments, phasing, refund_calls
@@ -46,11 +48,12 @@ class Cancel:
 class UpdateSubscription:
     """Fields to change; a field that is not among `changes` stays.
 
-    Known: payment_method_id, metadata (merged; None takes a key out), cancel_at_period_end.
+    Known: payment_method_id, metadata (merged; None takes a key out), cancel_at_period_end,
+    collection_method, net_days, automatic_tax, tax_rate_ids.
     """
 
     id: UUID
-    changes: Mapping[str, object]
+    changes: Mapping[str, Any]
     expected_version: int | None = None
 
 
@@ -138,27 +141,35 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
         sub = account.subscription
-        method_id = cmd.changes.get("payment_method_id", sub.payment_method_id)
-        assert method_id is None or isinstance(method_id, UUID)
-        if method_id is not None and method_id != sub.payment_method_id:
-            await billing.payment_method_of(tx, sub.customer_id, method_id)
-        change = cmd.changes.get("metadata") or {}
-        assert isinstance(change, Mapping)
-        metadata = merged(sub.metadata, change)
-        decision = lifecycle.edit(
-            sub,
-            lifecycle.Edit(
-                method_id,
-                metadata,
-                bool(cmd.changes.get("cancel_at_period_end", sub.cancel_at_period_end)),
-            ),
-            now,
-            new_id,
-        )
+        wanted = await _wanted(tx, sub, cmd.changes)
+        decision = lifecycle.edit(sub, wanted, now, new_id)
         await decisions.record(tx, [decision], now)
-        await subscriptions.set_metadata(tx, sub.id, metadata)
+        [edited] = decision.subscriptions
+        await subscriptions.set_options(tx, sub.id, edited.metadata, edited.automatic_tax)
+        if "rates" in wanted:
+            await subscriptions.set_tax_rates(tx, sub.id, [rate.id for rate in edited.rates])
         await idempotency.answered(tx, caller, ids.show("sub", sub.id))
     return sub.id
+
+
+async def _wanted(tx: Tx, sub: Subscription, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes as decisions know them, each checked. Raises InvalidRequest."""
+    wanted = {
+        name: changes[name]
+        for name in ("cancel_at_period_end", "net_days", "automatic_tax")
+        if name in changes
+    }
+    if "collection_method" in changes:
+        wanted["collection"] = changes["collection_method"]
+    if "payment_method_id" in changes:
+        method_id = wanted["payment_method_id"] = changes["payment_method_id"]
+        if method_id is not None and method_id != sub.payment_method_id:
+            await billing.payment_method_of(tx, sub.customer_id, method_id)
+    if "metadata" in changes:
+        wanted["metadata"] = merged(sub.metadata, changes["metadata"] or {})
+    if "tax_rate_ids" in changes:
+        wanted["rates"] = tuple(await billing.tax_rates(tx, changes["tax_rate_ids"]))
+    return wanted
 
 
 async def unpark(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:

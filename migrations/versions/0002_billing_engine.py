@@ -1476,6 +1476,8 @@ def upgrade() -> None:
     op.execute("GRANT DELETE ON invoice_lines TO perennial_system")
     op.execute("GRANT DELETE ON invoices TO perennial_app")
     op.execute("GRANT DELETE ON invoices TO perennial_system")
+    op.execute("GRANT DELETE ON subscription_tax_rates TO perennial_app")
+    op.execute("GRANT DELETE ON subscription_tax_rates TO perennial_system")
     op.execute("ALTER TABLE coupons SET (fillfactor = 80)")
     for statement in billing_engine_guards.upgrade(TABLES):
         op.execute(statement)
@@ -1483,6 +1485,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE coupons RESET (fillfactor)")
+    op.execute("REVOKE DELETE ON subscription_tax_rates FROM perennial_system")
+    op.execute("REVOKE DELETE ON subscription_tax_rates FROM perennial_app")
     op.execute("REVOKE DELETE ON invoices FROM perennial_system")
     op.execute("REVOKE DELETE ON invoices FROM perennial_app")
     op.execute("REVOKE DELETE ON invoice_lines FROM perennial_system")

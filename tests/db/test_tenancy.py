@@ -109,6 +109,7 @@ async def test_no_role_of_ours_can_step_over_the_policies(
         ("invoice_lines", "DELETE"),
         ("invoices", "DELETE"),
         ("plan_features", "DELETE"),
+        ("subscription_tax_rates", "DELETE"),
         ("tax_registrations", "DELETE"),
     }
 

@@ -12,7 +12,7 @@ from app.domain.calendar import Interval, Unit
 from app.domain.discount import Duration
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import BillingReason, LineKind
-from app.domain.lifecycle import CATCH_UP_PERIODS_MAX, Edit
+from app.domain.lifecycle import CATCH_UP_PERIODS_MAX
 from app.domain.payment import Status as PaymentStatus
 from app.domain.subscription import FIRST_PAYMENT_WINDOW, Status
 from tests.domain.books import START, Books, arrears, fixed, ids, order, percent, price, rate
@@ -298,11 +298,15 @@ def test_what_credit_pays_whole_does_not_wait():
 def test_an_edit_says_what_was_before_and_nothing_else():
     books = Books()
     sub = books.subscribe(order())
-    decision = lifecycle.edit(sub, Edit(None, {"a": "b"}, True), START + DAY, books.new_id)
+    decision = lifecycle.edit(
+        sub, {"metadata": {"a": "b"}, "cancel_at_period_end": True}, START + DAY, books.new_id
+    )
     assert decision.events[0].previous == {"metadata": {}, "cancel_at_period_end": False}
     edited = decision.subscriptions[0]
     assert (edited.canceled_at, edited.version) == (START + DAY, sub.version + 1)
-    back = lifecycle.edit(edited, Edit(None, {}, False), START + 2 * DAY, books.new_id)
+    back = lifecycle.edit(
+        edited, {"metadata": {}, "cancel_at_period_end": False}, START + 2 * DAY, books.new_id
+    )
     assert back.subscriptions[0].canceled_at is None
 
 

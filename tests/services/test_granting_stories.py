@@ -6,8 +6,10 @@ import pytest
 
 from app.domain.discount import Duration
 from app.domain.errors import Conflict, NotFound
-from app.services import subscription_discounts
+from app.domain.invoice import Collection
+from app.services import subscription_discounts, subscriptions
 from app.services.subscription_discounts import GrantDiscount
+from app.services.subscriptions import UpdateSubscription
 from tests.world import RENEWED, STARTED, World
 
 
@@ -17,7 +19,9 @@ def at(*parts: int) -> datetime:
 
 async def test_a_discount_given_in_the_middle_counts_from_the_next_bill(world: World) -> None:
     sub = await world.subscribed("1000")
-    coupon = await world.coupon(percent_off="25", duration=Duration.REPEATING, duration_in_periods=2)
+    coupon = await world.coupon(
+        percent_off="25", duration=Duration.REPEATING, duration_in_periods=2
+    )
     await world.advance(days=10, expect=[])
     await subscription_discounts.grant(world.rt, world.caller, GrantDiscount(sub, coupon))
     await world.expect("subscription.updated")
@@ -68,3 +72,16 @@ async def test_what_has_ended_is_given_nothing(world: World) -> None:
     await world.cancel(sub)
     with pytest.raises(Conflict, match="ended"):
         await subscription_discounts.grant(world.rt, world.caller, GrantDiscount(sub, coupon))
+
+
+async def test_taxes_and_terms_of_payment_change_from_the_next_bill_on(world: World) -> None:
+    sub = await world.subscribed("1000")
+    vat = await world.tax_rate("20")
+    changes = {"tax_rate_ids": [vat], "collection_method": Collection.SEND_INVOICE, "net_days": 14}
+    await subscriptions.update(world.rt, world.caller, UpdateSubscription(sub, changes))
+    await world.expect("subscription.updated")
+    await world.advance(to=at(2026, 2, 28, 9), expect=["subscription.renewed", "invoice.finalized"])
+    invoice = await world.invoice(sub)
+    # 10.00 and a fifth of it, owed in two weeks.
+    assert (invoice["total"], invoice["due_at"]) == (1200, at(2026, 3, 14, 9))
+    await world.assert_clean()
