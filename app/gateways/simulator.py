@@ -44,7 +44,7 @@ from app.gateways.base import (
     NativeKey,
     RefundRequest,
 )
-from app.gateways.http import Answer, HttpClient, Lost, NotSent
+from app.http import Answer, HttpClient, Lost, NotSent
 from app.settings import settings
 
 DEFAULT_SECRET: Final = SecretStr("sk_sim_test")

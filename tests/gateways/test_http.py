@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.gateways.http import ANSWER_BYTES_MAX, Answer, Exchange, HttpClient, Lost, NotSent
+from app.http import ANSWER_BYTES_MAX, Answer, Exchange, HttpClient, Lost, NotSent
 from tests.gateways.sockets import Talk, heard, saying, server
 from tests.simulator import free_port
 

@@ -1,4 +1,4 @@
-"""The one HTTP client of all gateways: it says what became of a request, not only what failed.
+"""The one client for calls to others: it says what became of a request, not only what failed.
 
 `send` returns an `Answer` (any status), or `NotSent` (no byte of the request left: repeating it is
 safe), or `Lost` (it may have been executed). The boundary between the last two is not read off
@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 
 ANSWER_BYTES_MAX: Final = 4_194_304
@@ -30,7 +31,7 @@ KEEPALIVE_SECONDS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The gateway answered, whole and readable; what it means is the adapter's affair."""
+    """The other side answered, whole and readable; what it means is the adapter's affair."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,7 +74,7 @@ TRANSPORT_FAILURES: Final = (httpx.HTTPError, aiohttp.ClientError, OSError, Answ
 
 
 class HttpClient:
-    """One gateway account's connections, used as bare transport: one request in, one answer out.
+    """One account's connections, used as bare transport: one request in, one answer out.
 
     So there is nothing to switch off: no redirects, cookies, retries, or proxies and netrc from the
     environment.
@@ -86,6 +87,7 @@ class HttpClient:
         headers: Mapping[str, str],
         connect_timeout_seconds: int,
         total_timeout_seconds: int,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         # Said explicitly, or aiohttp would offer encodings that httpx may not be able to read.
@@ -94,7 +96,9 @@ class HttpClient:
         connect = {"connect": connect_timeout_seconds, "pool": connect_timeout_seconds}
         self._extensions = {"timeout": connect | {"read": total_timeout_seconds}}
         context = httpx.create_ssl_context(trust_env=False)
-        self._transport = AiohttpTransport(verify=context, client=lambda: session(context))
+        self._transport = AiohttpTransport(
+            verify=context, client=lambda: session(context, resolver)
+        )
 
     async def send(
         self,
@@ -146,14 +150,22 @@ async def mark_connected(*_: Any) -> None:
     WIRE.get().connected = True
 
 
-def session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    """An aiohttp session that traces connections; made on the first request, inside the loop."""
+def session(
+    context: ssl.SSLContext, resolver: AbstractResolver | None = None
+) -> aiohttp.ClientSession:
+    """An aiohttp session that traces connections; made on the first request, inside the loop.
+
+    `resolver` finds the addresses of names in place of the system's own.
+    """
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(mark_connected)
     trace.on_connection_reuseconn.append(mark_connected)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_SECONDS, ssl=context
+            limit=CONNECTIONS_MAX,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ssl=context,
+            resolver=resolver,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace],

@@ -1,0 +1,115 @@
+"""Which addresses are called for a merchant: public ones, and none inside the own network.
+
+A name is resolved once, every address behind it is checked, and the connection goes to one of
+those that were checked: a name that says something else a moment later changes nothing.
+"""
+
+import socket
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+Address = IPv4Address | IPv6Address
+
+NEVER: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
+    ip_network(text)
+    for text in (
+        "100.64.0.0/10",  # shared by a carrier's customers, and some clouds' own services
+        "168.63.129.16/32",  # a cloud's host, though the address looks public
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "fec0::/10",
+        "fd00:ec2::254/128",
+    )
+)
+EMBEDDING: Final = IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as a translator (NAT64) writes them."""
+
+
+def is_public(address: Address) -> bool:
+    """Whether it is on the internet, for IPv6 together with any IPv4 address inside it."""
+    if isinstance(address, IPv6Address):
+        inner = _inner(address)
+        if inner is not None:
+            return is_public(inner)
+    return (
+        address.is_global
+        and not address.is_private
+        and not address.is_loopback
+        and not address.is_link_local
+        and not address.is_multicast
+        and not address.is_reserved
+        and not address.is_unspecified
+        and not any(address in network for network in NEVER)
+    )
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in EMBEDDING:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+class AddressRefused(ValueError):
+    """We do not call there; the text says why, to whoever named the address."""
+
+
+def check(url: str, *, private: bool) -> None:
+    """Raise AddressRefused where `url` may not be called. With `private` it may be plain HTTP, and
+    inside the own network.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = _is_usable(parts)
+    except ValueError:
+        raise AddressRefused("This is not an address that can be called.") from None
+    if not usable:
+        raise AddressRefused("This is not an address that can be called.")
+    if private:
+        return
+    if parts.scheme != "https":
+        raise AddressRefused("The address must begin with https://.")
+    literal = _literal(parts.hostname or "")
+    if literal is not None and not is_public(literal):
+        raise AddressRefused("The address lies inside a private network.")
+
+
+def _is_usable(parts: SplitResult) -> bool:
+    named = bool(parts.hostname) and parts.port != 0
+    plain = parts.username is None and parts.password is None and not parts.fragment
+    return parts.scheme in {"http", "https"} and named and plain
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+class CheckingResolver(AbstractResolver):
+    """Resolves names to public addresses; a name with any other is not resolved at all."""
+
+    def __init__(self) -> None:
+        self._resolver = ThreadedResolver()
+        self.has_refused = False
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of `host`. Raises OSError."""
+        found = await self._resolver.resolve(host, port, family)
+        if not all(is_public(ip_address(one["host"].partition("%")[0])) for one in found):
+            self.has_refused = True
+            raise OSError("the name leads into a private network")
+        return found
+
+    async def close(self) -> None:
+        """Nothing is open."""
+        await self._resolver.close()
