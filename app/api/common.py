@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 from zoneinfo import available_timezones
 
+from fastapi import Query
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -123,6 +124,9 @@ Instant = Annotated[
     BeforeValidator(_instant_text),
     AfterValidator(_instant),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T09:00:00Z"]}),
+]
+AsOf = Annotated[
+    Instant | None, Query(description="As things stood at that instant; absent: as they are.")
 ]
 Flag = Annotated[bool, Field(strict=True)]
 Amount = Annotated[

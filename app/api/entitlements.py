@@ -13,7 +13,7 @@ from app.api.common import ListOf
 from app.api.endpoint import Asked, Endpoint
 from app.domain.entitlement import Entitlement as Entitled
 from app.ids import show
-from app.services import features
+from app.services import features, history
 
 router = APIRouter(prefix="/v1", tags=["features"], route_class=Endpoint)
 
@@ -27,11 +27,17 @@ class EntitlementList(ListOf[Entitlement]):
     operation_id="list_customer_entitlements",
     response_model=EntitlementList,
 )
-async def list_customer_entitlements(ask: Asked, customer_id: c.CustomerRef) -> Response:
+async def list_customer_entitlements(
+    ask: Asked, customer_id: c.CustomerRef, as_of: c.AsOf = None
+) -> Response:
     """What all of a customer's subscriptions entitle to together, by key.
 
-    Active, trialing and past due ones count; what is paused or unpaid gives nothing.
+    Active, trialing and past due ones count; what is paused or unpaid gives nothing. With `as_of`,
+    by the subscriptions of then and by what their plans give now.
     """
+    if as_of is not None:
+        then = await history.entitlements_of_customer(ask.rt, ask.caller, customer_id, as_of)
+        return _listed(then)
     return _listed(await features.of_customer(ask.rt, ask.caller, customer_id))
 
 
@@ -41,9 +47,14 @@ async def list_customer_entitlements(ask: Asked, customer_id: c.CustomerRef) -> 
     response_model=EntitlementList,
 )
 async def list_subscription_entitlements(
-    ask: Asked, subscription_id: c.SubscriptionRef
+    ask: Asked, subscription_id: c.SubscriptionRef, as_of: c.AsOf = None
 ) -> Response:
-    """What one subscription entitles to, by key."""
+    """What one subscription entitles to, by key; with `as_of`, by its items of then."""
+    if as_of is not None:
+        then = await history.entitlements_of_subscription(
+            ask.rt, ask.caller, subscription_id, as_of
+        )
+        return _listed(then)
     return _listed(await features.of_subscription(ask.rt, ask.caller, subscription_id))
 
 

@@ -160,14 +160,35 @@ def _cut(facts: Facts, steps: list[Step], whole: int) -> tuple[list[Step], int]:
     if basis is Basis.NONE:
         return steps, whole
     kept = proration.units(charge.period.start, charge.period.end, basis, facts.zone)
-    meant = charge.share.part
-    if charge.share == FULL and facts.full is not None:
-        meant = proration.units(facts.full.start, facts.full.end, basis, facts.zone)
-    if not 0 <= kept < meant:
-        return steps, whole
-    unused = divide(whole * (meant - kept), meant, policy.rounding)
-    steps.append(explaining.cut(whole, meant - kept, meant, unused))
-    return steps, whole - unused
+    for meant in _meant(facts, basis):
+        if not 0 <= kept < meant:
+            continue
+        unused = divide(whole * (meant - kept), meant, policy.rounding)
+        if whole - unused == charge.amount:
+            steps.append(explaining.cut(whole, meant - kept, meant, unused))
+            return steps, whole - unused
+    return steps, whole
+
+
+def _meant(facts: Facts, basis: Basis) -> Iterator[int]:
+    """How long the charge may have been meant to be: its share says so, where it is one; else the
+    periods that began with it, on the same invoice or by its price.
+    """
+    charge, price = facts.line.charge, facts.price
+    if charge.share != FULL:
+        yield charge.share.part
+        return
+    begun = [
+        line.charge.period
+        for line in facts.invoice.lines
+        if line.charge.period.start == charge.period.start
+    ]
+    if facts.full is not None:
+        begun.append(facts.full)
+    if price is not None and price.interval is not None:
+        begun.append(price.every.period(charge.period.start, 0, facts.zone))
+    for period in begun:
+        yield proration.units(period.start, period.end, basis, facts.zone)
 
 
 def _measure(policy: Policy) -> str:

@@ -46,6 +46,9 @@ def preview(shop: Shop, decision: Decision | None, subscription_id: UUID, at: da
     sub = shop.subscriptions[subscription_id]
     waiting = tuple(i for i in shop.pending.values() if i.subscription_id == subscription_id)
     known |= {invoice.id for invoice in billed}
+    for invoice in billed:
+        if invoice.status is Status.DRAFT and invoice.finalize_at is not None:
+            shop.run(invoice.finalize_at, STEPS_MAX)
     following = _following(shop, subscription_id, known)
     return Preview(at, sub, tuple(shop.invoices[i.id] for i in billed), waiting, following)
 
@@ -61,12 +64,12 @@ def _fresh(shop: Shop, subscription_id: UUID, known: set[UUID]) -> list[Invoice]
 def _following(shop: Shop, subscription_id: UUID, known: set[UUID]) -> Invoice | None:
     """The next invoice of the subscription, once it is final; None where none comes any more."""
     for _ in range(STEPS_MAX):
-        if shop.next_at() is None:
-            break
-        shop.step()
         for invoice in _fresh(shop, subscription_id, known):
             if invoice.status is not Status.DRAFT or invoice.finalize_at is None:
                 return invoice
+        if shop.next_at() is None:
+            break
+        shop.step()
     return None
 
 
