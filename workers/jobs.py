@@ -4,7 +4,15 @@ from typing import Any, Final
 
 from app import log
 from app.runtime import Runtime
-from app.services import finalizing, idempotency, payments, refunds, renewals, test_clocks
+from app.services import (
+    finalizing,
+    idempotency,
+    payments,
+    price_moves,
+    refunds,
+    renewals,
+    test_clocks,
+)
 
 logger = log.get(__name__)
 Context = dict[str, Any]
@@ -54,6 +62,13 @@ async def advance_clocks(context: Context) -> None:
         logger.info("test_clocks.ran", arrived=arrived)
 
 
+async def migrate_prices(context: Context) -> None:
+    """Price migrations are worked out, and carried out where that was asked for."""
+    ran = await price_moves.run_due(_runtime(context))
+    if ran.looked:
+        logger.info("price_migrations.ran", looked=ran.looked, moved=ran.moved, failed=ran.failed)
+
+
 async def forget(context: Context) -> None:
     """Idempotency keys past their life are deleted."""
     forgotten = await idempotency.forget_expired(_runtime(context))
@@ -67,4 +82,4 @@ def _runtime(context: Context) -> Runtime:
     return rt
 
 
-ALL: Final = (renew, finalize, collect, resolve, advance_clocks, forget)
+ALL: Final = (renew, finalize, collect, resolve, advance_clocks, migrate_prices, forget)

@@ -71,6 +71,7 @@ class WorkerSettings:
         _sweep(jobs.collect, seconds={10, 40}),
         _sweep(jobs.resolve, seconds={20}),
         _sweep(jobs.advance_clocks, seconds={50}),
+        _sweep(jobs.migrate_prices, seconds={15, 45}),
         _sweep(jobs.forget, seconds={0}, minutes={17}),
     ]
     on_startup = start_up

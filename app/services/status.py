@@ -8,7 +8,7 @@ from app import ids
 from app.db import status as rows
 from app.db.base import Row
 from app.runtime import Runtime
-from app.services import finalizing, payments, refunds, renewals, test_clocks
+from app.services import finalizing, payments, price_moves, refunds, renewals, test_clocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ async def sweep(rt: Runtime) -> Sweep:
     collected = await payments.collect_due(rt)
     looked = await payments.resolve_due(rt) + await refunds.resolve_due(rt)
     clocks = await test_clocks.advance_all(rt)
+    await price_moves.run_due(rt)
     return Sweep(
         ran.steps,
         ran.invoices,

@@ -38,6 +38,13 @@ BODIES = {
     "create_price": [{"plan_id": "plan", "currency": "EUR", "interval": "month", "unit_amount": 1}],
     "update_price": [{"active": False}],
     "create_price_version": [{"unit_amount": 1}],
+    "create_price_migration": [
+        {"from_price_id": "price", "to_price_id": "own:price"},
+        {"from_price_id": "own:price", "to_price_id": "price"},
+        {"from_plan_id": "plan", "to_price_id": "own:price"},
+    ],
+    "execute_price_migration": [{}],
+    "cancel_price_migration": [{}],
     "create_coupon": [
         {"code": "MY", "name": "Mine", "percent_off": "10", "plan_ids": ["plan"]},
         {"code": "MY", "name": "Mine", "percent_off": "10", "price_ids": ["price"]},
@@ -107,6 +114,8 @@ BODIES = {
         {"payment_method_id": "payment_method"},
     ],
     "cancel_subscription": [{"when": "now"}],
+    "put_subscription_schedule": [{"phases": [{"items": [{"price_id": "own:price"}]}]}],
+    "release_subscription_schedule": [{}],
     "keep_subscription": [{}],
     "change_subscription": [
         {"items": [{"price_id": "price"}]},

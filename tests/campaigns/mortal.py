@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from app.bell import Silent
 from app.clock import ManualClock
 from app.runtime import Runtime, open_runtime
-from app.services import payments, refunds, renewals, test_clocks
+from app.services import payments, price_moves, refunds, renewals, test_clocks
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,7 @@ WORK = {
     "resolve": payments.resolve_due,
     "refunds": refunds.resolve_due,
     "advance": test_clocks.advance_all,
+    "migrate": price_moves.run_due,
 }
 
 
