@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from app.domain import discount as discounting
@@ -30,6 +30,7 @@ from app.domain.policy import FirstPeriod, Policy
 from app.domain.pricing import SCALE, PlanKind, Price, Timing
 from app.domain.proration import FULL, Share
 from app.domain.subscription import Item, PausedInvoices, Subscription
+from app.domain.subscription import Status as SubscriptionStatus
 from app.domain.tax import TaxRate, with_behaviour
 
 
@@ -41,6 +42,7 @@ class Metered(NamedTuple):
 
 
 UNUSED = Metered(0)
+OWING: Final = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
 
 
 class Taxation(Protocol):
@@ -334,7 +336,10 @@ def decide(
     invoice = billed.invoice
     used = _uses(account.subscription, invoice)
     discounts = _left(sub.discounts, used) if used else sub.discounts
-    sub = replace(sub, **fields, latest_invoice_id=invoice.id, discounts=discounts)
+    latest = invoice.id
+    if invoice.status is Status.PAID and sub.status in OWING:
+        latest = sub.latest_invoice_id or latest  # what is still owed is on that one
+    sub = replace(sub, **fields, latest_invoice_id=latest, discounts=discounts)
     return Decision(
         sub.merchant_id,
         subscriptions=(sub,),

@@ -12,7 +12,7 @@ from app.domain.errors import Conflict, InvalidRequest
 from app.domain.policy import CancelCredit, PauseUnused, Settlement, When
 from app.domain.pricing import Timing
 from app.services.changes import ChangedItem
-from tests.world import DECLINED, RENEWED, STARTED, World
+from tests.world import DECLINED, PAID, RENEWED, STARTED, World
 
 CHANGED = ("subscription.updated", "invoice.finalized", "payment.succeeded", "invoice.paid")
 ACTIVATED = ("subscription.activated", "invoice.finalized", "payment.succeeded", "invoice.paid")
@@ -357,3 +357,24 @@ async def test_a_change_the_price_forbids_is_refused(world: World) -> None:
     await world.cancel(sub)
     with pytest.raises(Conflict, match="canceled"):
         await world.change(sub, ChangedItem(quantity=2))
+
+
+async def test_a_credit_does_not_hide_what_is_still_owed(world: World) -> None:
+    customer, price = await world.customer(), await world.price("2800")
+    sub = await world.subscribe(customer, price)
+    await world.expect(*STARTED)
+    await world.attach(customer, "pm_sim_declined")
+    await world.advance(
+        to=at(2026, 2, 28, 9),
+        expect=["subscription.renewed", "invoice.finalized", *DECLINED, "subscription.past_due"],
+    )
+    unpaid = await world.invoice(sub)
+    cheap = await world.price("1400")
+    await world.change(sub, ChangedItem(price_id=cheap), when=When.NOW)
+    await world.told()
+    # The change gave something back, and was paid with that; the period itself is still owed.
+    assert await world.status(sub) == "past_due"
+    await world.pay(unpaid["id"], await world.attach(customer, "pm_sim_ok"))
+    await world.expect(*PAID, "subscription.activated")
+    assert await world.status(sub) == "active"
+    await world.assert_clean()
