@@ -125,4 +125,4 @@ async def _check(rt: Runtime, tx: Tx, customer_id: UUID, as_of: datetime) -> Non
 
 
 def _not_yet(noun: str) -> NotFound:
-    return NotFound(f"There was no such {noun} yet.", code="not_there_yet", param="as_of")
+    return NotFound(f"There was no such {noun} yet.", code="not_there_yet")
