@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import process
 from app.api import (
+    advice,
     api_keys,
     billing_settings,
     catalog,
@@ -27,6 +28,7 @@ from app.api import (
     explanations,
     features,
     gateway_accounts,
+    history,
     invoice_series,
     invoices,
     ledger,
@@ -40,13 +42,14 @@ from app.api import (
     pending_items,
     plans,
     previews,
+    price_migrations,
     prices,
     problems,
-    price_migrations,
     promotion_codes,
     redemptions,
     refunds,
     schedules,
+    simulations,
     subscription_discounts,
     subscriptions,
     tax,
@@ -66,14 +69,17 @@ from app.settings import Settings
 
 ROUTERS = (
     subscriptions.router,
-    subscription_discounts.router,
     schedules.router,
+    subscription_discounts.router,
     invoices.router,
     credit_notes.router,
     pending_items.router,
     invoice_series.router,
     previews.router,
+    history.router,
     explanations.router,
+    simulations.router,
+    advice.router,
     documents.router,
     documents.settings_router,
     customers.router,
@@ -81,13 +87,13 @@ ROUTERS = (
     payment_methods.router,
     plans.router,
     prices.router,
+    price_migrations.router,
     features.router,
     entitlements.router,
     catalog.router,
     billing_settings.router,
     coupons.router,
     discounts.router,
-    price_migrations.router,
     promotion_codes.router,
     redemptions.router,
     offers.redeeming,
@@ -140,7 +146,8 @@ class Dispatch:
             path = scope["path"]
             if len(segments) == SINGLE and scope["method"] == "GET" and path not in self._words:
                 single = self._singles.get(segments[2])
-                if single is not None and segments[1] == "v1" and segments[3]:
+                plain = b"as_of" not in scope["query_string"]
+                if single is not None and segments[1] == "v1" and segments[3] and plain:
                     scope["route"] = single
                     await single.read_one(scope, receive, send, segments[3])
                     return

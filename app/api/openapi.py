@@ -53,6 +53,7 @@ TAGS: Final = {
     "price_migrations": "Many subscriptions moved from one price to another.",
     "invoices": "What was billed, and whether it is paid.",
     "previews": "What would be billed, to the cent; and why it is what it is.",
+    "simulations": "What would come of what is planned, over months; nothing is stored.",
     "documents": "Invoices as PDF, page and e-invoice, and how they look.",
     "payments": "The collection of invoices.",
     "refunds": "Money going back.",
