@@ -46,6 +46,7 @@ TAGS: Final = {
     "tax_rates": "What each jurisdiction takes, of what, from when until when.",
     "tax_registrations": "Where tax is owed. Where there is none, none is charged.",
     "tax": "What would be charged, and why.",
+    "tax_engine": "An outside engine, whose rates apply in place of the table's.",
     "meters": "What is measured.",
     "usage": "What was used, event by event, and what it comes to.",
     "subscriptions": "What runs, on which prices, until when.",
@@ -246,7 +247,10 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
 
 
 def _heeds_version(route: Endpoint) -> bool:
-    return bool((route.methods or set()) & {"PATCH", "DELETE"}) or route.operation_id in VERSIONED
+    return (
+        bool((route.methods or set()) & {"PATCH", "PUT", "DELETE"})
+        or route.operation_id in VERSIONED
+    )
 
 
 def _statuses(route: Endpoint) -> Iterator[str]:

@@ -53,5 +53,6 @@ async def get_subscription_schedule(ask: Asked, subscription_id: c.SubscriptionR
 )
 async def release_subscription_schedule(ask: Asked, subscription_id: c.SubscriptionRef) -> Response:
     """Release a subscription from its schedule: it goes on as it is, and nothing more is due."""
-    done = await schedules.release(ask.rt, ask.caller, subscription_id)
+    version = ask.expected_version()
+    done = await schedules.release(ask.rt, ask.caller, subscription_id, version)
     return await ask.present(SUBSCRIPTION_SCHEDULE, done)

@@ -62,10 +62,12 @@ async def put(rt: Runtime, caller: Caller, cmd: PutSchedule) -> UUID:
     return schedule_id
 
 
-async def release(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
+async def release(
+    rt: Runtime, caller: Caller, subscription_id: UUID, expected_version: int | None = None
+) -> UUID:
     """Let go of the remaining phases; the subscription goes on as it is. Raises NotFound."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, subscription_id)
+        account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
         schedule = _in_force(await schedules.lock(tx, subscription_id))
         ends_at = phasing.planned_end(schedule)
         decision = phases.release(account.subscription, ends_at, now, new_id)

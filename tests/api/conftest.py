@@ -123,6 +123,35 @@ class Shop:
         return self.ids[noun]
 
 
+async def billed_by_hand(api: Api, customer: str, invoice: str) -> dict[str, str]:
+    """A draft with an item, and a credit note on an invoice: what is what by its noun."""
+    note = await api.new("credit_notes", invoice_id=invoice, amount=1)
+    work = {"amount": 1500, "description": "Work"}
+    whose = {"customer_id": customer, "currency": "EUR"}
+    draft = await api.new("invoices", **whose, items=[work], auto_finalize=False)
+    pending = await api.get(f"/v1/pending_items?invoice_id={draft['id']}")
+    return {
+        "credit_note": note["id"],
+        "draft": draft["id"],
+        "invoice_line": note["lines"][0]["invoice_line_id"],
+        "pending_item": pending.json()["data"][0]["id"],
+    }
+
+
+async def planned_for(api: Api, subscription: dict) -> dict[str, str]:
+    """A schedule of one phase, and a change that waits beside it."""
+    address = f"/v1/subscriptions/{subscription['id']}"
+    [item] = subscription["items"]
+    phase = {"items": [{"price_id": item["price_id"], "quantity": item["quantity"]}]}
+    await api.call("PUT", f"{address}/schedule", json={"phases": [phase]}, status=200)
+    change = {"items": [{"id": item["id"], "quantity": 3}], "at": "2100-01-01T00:00:00Z"}
+    changed = (await api.post(f"{address}/change", change, 200)).json()
+    return {
+        "scheduled_change": changed["scheduled_changes"][0]["id"],
+        "subscription_item": item["id"],
+    }
+
+
 async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
     """Sell something, so that there is one of everything."""
     await administrator.execute(
@@ -166,18 +195,22 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
         coupon_ids=[coupon["id"]],
         tax_rate_ids=[tax_rate["id"]],
     )
-    item = subscription["items"][0]["id"]
-    change = {"items": [{"id": item, "quantity": 3}], "at": "2100-01-01T00:00:00Z"}
-    changed = await api.post(f"/v1/subscriptions/{subscription['id']}/change", change, 200)
+    planned = await planned_for(api, subscription)
     invoice = (await api.get(f"/v1/invoices/{subscription['latest_invoice_id']}")).json()
+    dearer = await api.new("prices", **monthly, unit_amount=1200)
+    moves_to = {"from_price_id": price["id"], "to_price_id": dearer["id"]}
+    migration = await api.new("price_migrations", **moves_to)
     payment = (await api.get("/v1/payments")).json()["data"][0]
     refund = await api.new("refunds", payment_id=payment["id"], amount=1)
+    by_hand = await billed_by_hand(api, customer["id"], payment["invoice_id"])
     key = await api.new("api_keys")
     account = (await api.get("/v1/gateway_accounts")).json()["data"][0]
     event = (await api.get("/v1/events")).json()["data"][0]
     return Shop(
         api,
         {
+            **by_hand,
+            **planned,
             "api_key": key["id"],
             "coupon": coupon["id"],
             "customer": customer["id"],
@@ -195,12 +228,11 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "payment_method": card["id"],
             "plan": plan["id"],
             "price": price["id"],
+            "price_migration": migration["id"],
             "promotion_code": code["id"],
             "redemption": redemption["id"],
             "refund": refund["id"],
-            "scheduled_change": changed.json()["scheduled_changes"][0]["id"],
             "subscription": subscription["id"],
-            "subscription_item": item,
             "tax_id": tax_id["id"],
             "tax_rate": tax_rate["id"],
             "tax_registration": registration["id"],

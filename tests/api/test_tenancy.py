@@ -137,8 +137,62 @@ BODIES = {
             "change": {"items": [{"id": "subscription_item", "quantity": 2}]},
         },
     ],
+    "create_simulation": [
+        {"subscription_id": "subscription"},
+        {"customer_id": "customer"},
+        {
+            "customer_id": "own:customer",
+            "script": [
+                {"do": "resume", "at": "2030-02-01T00:00:00Z", "subscription_id": "subscription"}
+            ],
+        },
+        {
+            "customer_id": "own:customer",
+            "script": [
+                {
+                    "do": "new_price",
+                    "at": "2030-02-01T00:00:00Z",
+                    "price_id": "price",
+                    "unit_amount": "1",
+                }
+            ],
+        },
+    ],
     "pay_invoice": [{}, {"paid_outside": True}],
     "void_invoice": [{}],
+    "create_invoice": [
+        {"customer_id": "customer", "currency": "EUR", "items": [{"amount": 5}]},
+        {"customer_id": "own:customer", "items": [{"price_id": "price"}]},
+        {
+            "customer_id": "own:customer",
+            "currency": "EUR",
+            "items": [{"amount": 5}],
+            "tax_rate_ids": ["tax_rate"],
+        },
+        {
+            "customer_id": "own:customer",
+            "currency": "EUR",
+            "items": [{"amount": 5}],
+            "payment_method_id": "payment_method",
+        },
+    ],
+    "update_invoice": [{"description": "Mine"}],
+    "delete_invoice": [{}],
+    "finalize_invoice": [{}],
+    "create_credit_note": [{"invoice_id": "invoice", "amount": 1}],
+    "preview_credit_note": [{"invoice_id": "invoice", "amount": 1}],
+    "void_credit_note": [{}],
+    "create_pending_item": [
+        {"customer_id": "customer", "currency": "EUR", "amount": 5, "description": "Mine"},
+        {"customer_id": "own:customer", "price_id": "price"},
+        {"customer_id": "own:customer", "subscription_id": "subscription", "amount": 5},
+        {"customer_id": "own:customer", "invoice_id": "invoice", "amount": 5},
+    ],
+    "update_pending_item": [{"amount": 6}],
+    "delete_pending_item": [{}],
+    "update_invoice_series": None,
+    "create_subscription_discount": [{"coupon_id": "own:coupon"}],
+    "delete_subscription_discount": [{}],
     "mark_invoice_uncollectible": [{}],
     "update_document_settings": None,
     "create_refund": [{"payment_id": "payment"}],
