@@ -69,12 +69,12 @@ def unused(charged: Charged, at: datetime, policy: Policy, zone: str) -> Credit 
         return _credit(charged, period, rest, charged.left, *_all(charged))
     offs = _between([part.amount for part in line.discounts], gone, rest)
     taxes = _between([part.amount for part in line.taxes], gone, rest)
-    return _credit(charged, period, rest, amount, _capped(offs, amount), taxes)
+    return _credit(charged, period, rest, amount, offs, taxes)
 
 
 def whole(charged: Charged) -> Credit | None:
-    """Credit all that is left of the line."""
-    if charged.left <= 0:
+    """Credit all that is left of the line: an odd unit of its tax may be all there is."""
+    if charged.left <= 0 and gross_left(charged) <= 0:
         return None
     period = charged.line.charge.period
     return _credit(charged, period, Share(1, 1), charged.left, *_all(charged))
@@ -163,13 +163,27 @@ def _between(amounts: Sequence[int], gone: Share, rest: Share) -> list[int]:
     return [high - low for high, low in zip(upper, lower, strict=True)]
 
 
-def _capped(offs: Sequence[int], amount: int) -> list[int]:
-    """The discounts' parts, no more than the amount they are on: one odd unit may go too far."""
-    left, capped = amount, []
-    for off in offs:
-        capped.append(min(off, left))
-        left -= capped[-1]
-    return capped
+def _fitted(
+    charged: Charged, amount: int, offs: Sequence[int], taxes: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """The parts of a credit, with the odd unit that rounding put too much or too little moved: none
+    is below zero or more than is left of it, and discounts with the taxes inside are no more than
+    the amount they are in, nor is what then is left of them.
+    """
+    offs_left, taxes_left = _all(charged)
+    fitted_offs = [min(max(off, 0), left) for off, left in zip(offs, offs_left, strict=True)]
+    fitted = [min(max(tax, 0), left) for tax, left in zip(taxes, taxes_left, strict=True)]
+    inside = [n for n, part in enumerate(charged.line.taxes) if part.rate.inclusive]
+    parts = [*fitted_offs, *(fitted[n] for n in inside)]
+    lefts = [*offs_left, *(taxes_left[n] for n in inside)]
+    for n, left in enumerate(lefts):
+        over = max(0, sum(parts) - amount)
+        parts[n] -= min(parts[n], over)
+        under = max(0, sum(lefts) - sum(parts) - (charged.left - amount))
+        parts[n] += min(left - parts[n], under)
+    for place, n in enumerate(inside, start=len(fitted_offs)):
+        fitted[n] = parts[place]
+    return parts[: len(fitted_offs)], fitted
 
 
 def _all(charged: Charged) -> tuple[list[int], list[int]]:
@@ -190,6 +204,7 @@ def _credit(
     taxes: Sequence[int],
 ) -> Credit:
     line, before = charged.line, charged.returned
+    offs, taxes = _fitted(charged, amount, offs, taxes)
     inclusive = sum(tax for part, tax in zip(line.taxes, taxes, strict=True) if part.rate.inclusive)
     is_last = amount == charged.left
     parts = []
