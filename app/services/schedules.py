@@ -8,6 +8,8 @@ from app.db import decisions, redemptions, schedules
 from app.db.base import Row
 from app.db.views import SUBSCRIPTION_SCHEDULE
 from app.domain import phases
+from app.domain.billing import Account
+from app.domain.decision import Decision
 from app.domain.errors import NotFound, Stale
 from app.domain.phases import EndBehaviour
 from app.ids import new_id, show
@@ -37,7 +39,7 @@ async def put(rt: Runtime, caller: Caller, cmd: PutSchedule) -> UUID:
         account, now = await lock_caught_up(rt, tx, cmd.subscription_id)
         before = await schedules.lock(tx, cmd.subscription_id)
         _check_version(before, cmd.expected_version)
-        ends_at = phasing.planned_end(before)
+        locked, ends_at = account, phasing.planned_end(before)
         sub = account.subscription
         if ends_at is not None and sub.cancel_at == ends_at:
             sub = replace(sub, cancel_at=None)
@@ -52,7 +54,8 @@ async def put(rt: Runtime, caller: Caller, cmd: PutSchedule) -> UUID:
             sub, judged.phases, cmd.end_behaviour, account.policy, start, now, new_id
         )
         decision = phases.put(account, planned, now, new_id)
-        await decisions.record(tx, [decision], now)
+        if not _is_idle(decision, locked):
+            await decisions.record(tx, [decision], now)
         schedule_id = await phasing.keep(tx, sub.id, cmd.phases, planned, now)
         await redemptions.redeem_all(
             tx, judged.redeemed, sub.customer_id, now, subscription_id=sub.id
@@ -67,13 +70,12 @@ async def release(
 ) -> UUID:
     """Let go of the remaining phases; the subscription goes on as it is. Raises NotFound."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
+        account, now = await lock_caught_up(rt, tx, subscription_id)
         schedule = _in_force(await schedules.lock(tx, subscription_id))
+        _check_version(schedule, expected_version)
         ends_at = phasing.planned_end(schedule)
         decision = phases.release(account.subscription, ends_at, now, new_id)
-        if decision.scheduled or decision.subscriptions[0].cancel_at != (
-            account.subscription.cancel_at
-        ):
+        if not _is_idle(decision, account):
             await decisions.record(tx, [decision], now)
         await schedules.release(tx, schedule["id"], now)
         public = show(SUBSCRIPTION_SCHEDULE.prefix, schedule["id"])
@@ -90,6 +92,14 @@ async def find(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
         raise lookup.missing(SUBSCRIPTION_SCHEDULE)
     schedule_id: UUID = row["id"]
     return schedule_id
+
+
+def _is_idle(decision: Decision, was: Account) -> bool:
+    """Whether a decision changes nothing but the version."""
+    [sub] = decision.subscriptions
+    return not decision.scheduled and replace(sub, version=was.subscription.version) == (
+        was.subscription
+    )
 
 
 def _in_force(schedule: Row | None) -> Row:
