@@ -15,6 +15,7 @@ from app.api.common import At, Input, MinorUnits, Output, open_enum
 from app.api.endpoint import Asked, Endpoint
 from app.api.subscriptions import SubscriptionCancel, SubscriptionChange, SubscriptionCreate
 from app.domain import decimals
+from app.domain.credit_note import CreditNote
 from app.domain.invoice import BillingReason, Charge, DiscountPart, Invoice, Line
 from app.domain.pending import PendingItem
 from app.domain.subscription import Subscription
@@ -119,6 +120,21 @@ class PreviewedInvoice(Output):
     due_at: At
 
 
+class PreviewedCreditNote(Output):
+    """What comes back of an invoice by a credit note; the last four add up to the total."""
+
+    invoice_id: c.InvoiceId
+    currency: c.Currency
+    subtotal: MinorUnits
+    discount_total: MinorUnits
+    tax_total: MinorUnits
+    total: MinorUnits
+    to_invoice: Annotated[int, Field(description="Taken off what is still due.")]
+    to_balance: MinorUnits
+    to_refund: MinorUnits
+    outside: MinorUnits
+
+
 class PreviewedItem(Output):
     price_id: c.PriceId
     quantity: int
@@ -141,6 +157,9 @@ class InvoicePreview(Output):
     at: At
     subscription: Annotated[PreviewedSubscription, Field(description="As it would be then.")]
     invoices: Annotated[list[PreviewedInvoice], Field(description="What would be billed then.")]
+    credit_notes: Annotated[
+        list[PreviewedCreditNote], Field(description="What would come back by credit notes then.")
+    ]
     pending_lines: Annotated[
         list[PreviewedLine], Field(description="What would wait for the next invoice.")
     ]
@@ -174,6 +193,7 @@ async def preview_invoice(ask: Asked, body: InvoicePreviewCreate) -> Response:
             "at": found.at,
             "subscription": _subscription(found.subscription, new=new),
             "invoices": [invoice_shown(invoice, names) for invoice in found.invoices],
+            "credit_notes": [_note(note) for note in found.credit_notes],
             "pending_lines": [_pending(item, names) for item in found.pending],
             "next": None if found.next is None else invoice_shown(found.next, names),
         }
@@ -210,6 +230,21 @@ def line_shown(line: Line, names: Names) -> dict[str, Any]:
         "tax_amount": line.tax_amount,
         "discounts": [_discount(part, names) for part in line.discounts],
         "taxes": [_tax(part) for part in line.taxes],
+    }
+
+
+def _note(note: CreditNote) -> dict[str, Any]:
+    return {
+        "invoice_id": show("inv", note.invoice_id),
+        "currency": note.currency,
+        "subtotal": note.subtotal,
+        "discount_total": note.discount_total,
+        "tax_total": note.tax_total,
+        "total": note.total,
+        "to_invoice": note.to_invoice,
+        "to_balance": note.to_balance,
+        "to_refund": note.to_refund,
+        "outside": note.outside,
     }
 
 

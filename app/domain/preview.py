@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from app.domain import collection
+from app.domain.credit_note import CreditNote
 from app.domain.decision import Decision
 from app.domain.invoice import Invoice, Status
 from app.domain.pending import PendingItem
@@ -27,6 +28,7 @@ class Preview:
     at: datetime
     subscription: Subscription
     invoices: tuple[Invoice, ...]
+    credit_notes: tuple[CreditNote, ...]
     pending: tuple[PendingItem, ...]
     next: Invoice | None
 
@@ -50,14 +52,16 @@ def preview(shop: Shop, decision: Decision | None, subscription_id: UUID, at: da
         if invoice.status is Status.DRAFT and invoice.finalize_at is not None:
             shop.run(invoice.finalize_at, STEPS_MAX)
     following = _following(shop, subscription_id, known)
-    return Preview(at, sub, tuple(shop.invoices[i.id] for i in billed), waiting, following)
+    made = tuple(shop.invoices[invoice.id] for invoice in billed)
+    notes = () if decision is None else decision.credit_notes
+    return Preview(at, sub, made, notes, waiting, following)
 
 
 def _fresh(shop: Shop, subscription_id: UUID, known: set[UUID]) -> list[Invoice]:
     return [
         invoice
         for invoice in shop.invoices.values()
-        if invoice.id not in known and invoice.order.subscription_id == subscription_id
+        if invoice.id in shop.born - known and invoice.order.subscription_id == subscription_id
     ]
 
 

@@ -44,6 +44,7 @@ from app.domain.pending import PendingItem
 from app.domain.policy import Policy
 from app.domain.pricing import Usage
 from app.domain.subscription import Status, Subscription
+from app.domain.tax_engine import Unanswered
 
 GATEWAY: Final = UUID(int=0)
 """The gateway account of all payments in memory: no money moves."""
@@ -110,6 +111,8 @@ class Shop:
     told: list[Told] = field(default_factory=list)
     made: dict[UUID, Line] = field(default_factory=dict)
     """Lines that were made here, by id: nobody outside knows these names."""
+    born: set[UUID] = field(default_factory=set)
+    """The invoices that were made here."""
     parked: dict[UUID, str] = field(default_factory=dict)
     declines: int = 0
     """How many of the next attempts are declined."""
@@ -148,7 +151,7 @@ class Shop:
         other = copy(self)
         for name in self.__slots__:
             value = getattr(self, name)
-            if isinstance(value, dict | list):
+            if isinstance(value, dict | list | set):
                 setattr(other, name, value.copy())
         other.charged = {key: list(lines) for key, lines in self.charged.items()}
         other.used = {key: list(spans) for key, spans in self.used.items()}
@@ -218,6 +221,8 @@ class Shop:
     def _step(self, subscription_id: UUID, at: datetime) -> None:
         try:
             decision = lifecycle.step(self.account(subscription_id), at, self.new_id)
+        except Unanswered:
+            raise  # nothing is wrong with it: it is looked at again once the answer is there
         except FAULTS as error:
             reason = error.message if isinstance(error, BillingError) else str(error)
             self.parked[subscription_id] = reason or type(error).__name__
@@ -294,15 +299,18 @@ class Shop:
 
     def _keep_invoice(self, invoice: Invoice) -> None:
         known = self.invoices.get(invoice.id)
-        assert invoice.version == (known.version if known else 0) + 1, "a version was passed over"
+        is_new = known is None and invoice.version == 1
+        assert known is None or invoice.version == known.version + 1, "a version was passed over"
         self.invoices[invoice.id] = invoice
-        self.made |= {line.id: line for line in invoice.lines} if known is None else {}
+        if is_new:
+            self.born.add(invoice.id)
+            self.made |= {line.id: line for line in invoice.lines}
         about = invoice.order.subscription_id
         if invoice.status is InvoiceStatus.DRAFT:
             self._wait(invoice.finalize_at, Kind.DRAFT, invoice.id)
         if about is None:
             return
-        if known is None:
+        if is_new:
             self._give_back(about, invoice.lines)
             taken = {id(line.charge) for line in invoice.lines}
             self.late[about] = tuple(c for c in self.late.get(about, ()) if id(c) not in taken)

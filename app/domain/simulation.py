@@ -175,7 +175,7 @@ def simulate(
 
     What the rules refuse is refused here too, told, and passed over. Raises InvalidRequest.
     """
-    known, told = set(shop.invoices), len(shop.told)
+    told = len(shop.told)
     play = _Play(shop, steps_max + shop.steps)
     for act in sorted(script, key=lambda act: act.at):
         play.run(act.at)
@@ -183,7 +183,7 @@ def simulate(
         play.run(act.at)
     play.run(until)
     events = [Happened(each.at, each.event) for each in shop.told[told:]]
-    invoices = tuple(invoice for key, invoice in shop.invoices.items() if key not in known)
+    invoices = tuple(invoice for key, invoice in shop.invoices.items() if key in shop.born)
     timeline = sorted([*play.done, *events], key=lambda happened: happened.at)
     return Simulation(begun_at, until, shop, tuple(timeline), invoices, _months(shop, invoices))
 

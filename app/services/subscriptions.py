@@ -103,7 +103,7 @@ async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
     """End a subscription now, when its period is over, or at a date; credit what comes back."""
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
-        way = await _way(tx, account, cmd)
+        way = await way_of(tx, account, cmd)
         decision = command.cancel(account, cmd.when, cmd.credit, now, new_id, way)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
@@ -113,7 +113,7 @@ async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
     return cmd.id
 
 
-async def _way(tx: Tx, account: Account, cmd: Cancel) -> Way:
+async def way_of(tx: Tx, account: Account, cmd: Cancel) -> Way:
     """By credit notes comes back what nobody has paid, and what is to be refunded."""
     policy = account.policy
     to = cmd.credit_to or policy.cancel_credit_to

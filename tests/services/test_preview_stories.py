@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.discount import Duration
 from app.domain.errors import BillingError, Conflict, InvalidRequest, NotFound
+from app.domain.invoice import Collection
 from app.domain.policy import CancelCredit, Settlement, When
 from app.services.changes import ChangedItem
 from tests.previews import came, of_cancel, of_change, of_create, preview, told, told_next
@@ -131,6 +132,21 @@ async def test_a_cancellation_with_credit_is_billed_as_previewed(world: World) -
     assert told(found)[0]["total"] == -2100  # three of four weeks
     assert told_next(found) is None
     assert found.preview.subscription.status == "canceled"
+
+
+async def test_a_cancellation_before_anything_is_paid_makes_the_invoice_smaller(
+    world: World,
+) -> None:
+    customer, price = await world.customer(), await world.price("2800")
+    sub = await world.subscribe(customer, price, collection=Collection.SEND_INVOICE, net_days=30)
+    world.clock.advance(timedelta(days=7))
+    found = await of_cancel(world, sub, when=When.NOW, credit=CancelCredit.PRORATED)
+    [note] = found.preview.credit_notes
+    assert (note.total, note.to_invoice, note.to_balance) == (2100, 2100, 0)
+    await world.cancel(sub, credit=CancelCredit.PRORATED)
+    [real] = await world.fetch("SELECT total, to_balance, to_refund FROM credit_notes")
+    assert (real["total"], real["to_balance"], real["to_refund"]) == (2100, 0, 0)
+    assert told(found) == await came(world, sub, after=1) == []
 
 
 async def test_the_next_invoice_as_things_stand_and_a_later_one(world: World) -> None:
