@@ -23,6 +23,8 @@ class Priced:
     amount: int
     is_arrears: bool = False
     setup_fee: int = 0
+    price: object = None
+    """Which price it is: another one at the same amount is another one."""
 
 
 Items: TypeAlias = dict[object, Priced]
@@ -117,14 +119,16 @@ class Fair:
         )
         if (start, end) == aligned:
             return Fraction(1)
-        if self.rules.basis == "none":
-            return Fraction(0)
         if self.index < 0 and self.rules.first_period == "free":
+            return Fraction(0)
+        if self.index < 0 and self.rules.first_period == "full" and (start, end) == self.period:
+            return Fraction(1)
+        if self.rules.basis == "none":
             return Fraction(0)
         part, whole = self.units(start, end), self.units(*aligned)
         if self.index < 0 and self.rules.first_period == "full":
             whole = self.units(*self.period)
-            return Fraction(part, whole) if whole else Fraction(1)
+            return Fraction(part, whole) if whole else Fraction(0)
         if aligned[0] < self.period[0]:
             match self.rules.stub_reference:
                 case "from_start":
@@ -246,16 +250,7 @@ class Fair:
             self.items = dict(items)
             return
         if settlement.startswith("reset"):
-            self._close_arrears(at)
-            if settlement == "reset":
-                self.give_back(at, self.items)
-            for stretch in self.stretches:
-                stretch.is_forfeited = True
-            self._charge_setup(added)
-            self.items, self.anchor = dict(items), at
-            cycles, self.cycles = self.cycles, None
-            self._begin(at, 0)
-            self.cycles = cycles
+            self._reset(at, items, is_credited=settlement == "reset")
             return
         if settlement != "none":
             self._close_arrears(at, touched)
@@ -268,6 +263,24 @@ class Fair:
                 self.since[key] = at
             elif settlement != "none":
                 self._buy(key, items[key], *rest, self.share(*rest))
+
+    def _reset(self, at: datetime, items: Mapping[object, Priced], *, is_credited: bool) -> None:
+        """A period begins anew; what the old one has left is given back now or never."""
+        assert self.period is not None
+        added = {key: item for key, item in items.items() if key not in self.items}
+        self._close_arrears(at)
+        if is_credited:
+            self.give_back(at, self.items)
+        for stretch in self.stretches:
+            stretch.is_forfeited = True
+        self._charge_setup(added)
+        self.items, self.anchor = dict(items), at
+        cycles, self.cycles = self.cycles, None
+        is_again = self.period[0] == at
+        if is_again and self.discounted_periods is not None:  # that one was counted already
+            self.discounted_periods += self.factor != 1
+        self._begin(at, 0)
+        self.cycles = cycles
 
     def give_back(self, at: datetime, keys: Iterable[object] | None = None) -> None:
         """What is not used yet at `at` comes back."""
@@ -312,9 +325,10 @@ class Fair:
         if self.state in ("running", "paused"):
             if credit == "prorated":
                 self.give_back(self._used_until(at))
-            elif credit == "full":
+            elif credit == "full" and self.period is not None and at < self.period[1]:
                 for stretch in self.stretches:
-                    stretch.is_gone |= stretch.end > at and not stretch.is_forfeited
+                    began = stretch.start >= self.period[0]
+                    stretch.is_gone |= began and stretch.end > at and not stretch.is_forfeited
         self.state = "ended"
 
     def _end(self, at: datetime) -> None:

@@ -240,7 +240,7 @@ def _reset(
     boundary = at if sub.period.start < at else None
     order = billing.order(running, BillingReason.SUBSCRIPTION_UPDATE, period, boundary)
     # A new period is billed: what the last one used up of the discounts is gone with it.
-    running, spent = billing.without_spent(running, at)
+    running, spent = billing.without_spent(running, at) if boundary else (running, ())
     billed = replace(account, subscription=running, pending=cut.kept)
     bill = order, billing.with_pending(billed, Lines(charges, given))
     told = Became(running, Type.SUBSCRIPTION_UPDATED, _before(sub))

@@ -36,7 +36,12 @@ def share(part: Period, whole: Period, policy: Policy, zone: str) -> Share:
     if basis is Basis.NONE:
         return NOTHING
     of = units(whole.start, whole.end, basis, zone)
-    return Share(units(part.start, part.end, basis, zone), of) if of else NOTHING
+    return _counted(units(part.start, part.end, basis, zone), of) if of else NOTHING
+
+
+def _counted(part: int, whole: int) -> Share:
+    """The share; all of it is `FULL`, also where a day's late beginning counts as the whole day."""
+    return FULL if part == whole else Share(part, whole)
 
 
 def reference(
@@ -54,7 +59,7 @@ def reference(
                 return NOTHING
             days = _fixed_days(interval)
             whole = days if basis is Basis.DAY else days * (DAY // SECOND)
-            return Share(min(whole, units(part.start, part.end, basis, zone)), whole)
+            return _counted(min(whole, units(part.start, part.end, basis, zone)), whole)
 
 
 def _fixed_days(interval: Interval) -> int:

@@ -57,17 +57,17 @@ def credits_stay_within_their_lines(book: LedgerBook) -> None:
         if isinstance(item.line, Credit):
             assert item.charge.reverses_line_id is not None
             returned.setdefault(item.charge.reverses_line_id, []).append(item.line)
-    for line_id, credits in returned.items():
-        _within(charges[line_id], credits)
+    for line_id, given in returned.items():
+        _within(charges[line_id], given)
 
 
-def _within(line: Line, credits: list[Credit]) -> None:
-    amount = -sum(credit.charge.amount for credit in credits)
+def _within(line: Line, given: list[Credit]) -> None:
+    amount = -sum(credit.charge.amount for credit in given)
     assert 0 < amount <= line.charge.amount, "more came back than was charged"
     discounts: Counter[UUID] = Counter()
     taxes: Counter[UUID] = Counter()
     taxables: Counter[UUID] = Counter()
-    for credit in credits:
+    for credit in given:
         for off in credit.discounts:
             discounts[off.discount_id] -= off.amount
         for tax in credit.taxes:
@@ -101,9 +101,7 @@ def ledger_agrees(book: LedgerBook) -> None:
 def boundaries_are_billed_once(book: LedgerBook) -> None:
     """One invoice for a boundary, as the database insists."""
     cycles = Counter(
-        i.order.cycle_start
-        for i in book.invoices.values()
-        if i.order.cycle_start is not None
+        i.order.cycle_start for i in book.invoices.values() if i.order.cycle_start is not None
     )
     assert all(n == 1 for n in cycles.values()), "a boundary was billed twice"
 
@@ -117,7 +115,9 @@ def no_time_is_charged_twice(book: LedgerBook) -> None:
             until = book.charged(invoice, line).until
             if charge.period.start < until:
                 per_second = Fraction(charge.amount, charge.period.seconds or 1)
-                spans.setdefault(charge.item_id, []).append((charge.period.start, until, per_second))
+                spans.setdefault(charge.item_id, []).append(
+                    (charge.period.start, until, per_second)
+                )
     for found in spans.values():
         found.sort()
         for (_, end, per_second), (start, *_) in pairwise(found):

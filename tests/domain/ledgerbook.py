@@ -117,7 +117,7 @@ class LedgerBook(Books):
         return replace(account, charged=self.in_force(at))
 
     def held(self) -> tuple[Invoice, ...]:
-        """What a pause holds back: drafts that nobody finalizes, open invoices without a payment."""
+        """What a pause holds back: drafts without a date, open invoices without a payment."""
         paid = {payment.invoice_id for payment in self.payments.values()}
         return tuple(
             invoice
