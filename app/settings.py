@@ -40,6 +40,15 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=100, description="a call not answered by then has an unknown outcome")
     ] = 80
 
+    tax_engine_secret: Annotated[
+        SecretStr | None,
+        Field(min_length=32, description="merchants' signing secrets are derived from it"),
+    ] = None
+    """Absent means that merchants have no outside tax engines."""
+    private_addresses_allowed: Annotated[
+        bool, Field(description="whether merchants' tax engines may be inside the own network")
+    ] = False
+
     @property
     def gateway_urls(self) -> dict[str, str]:
         """Where gateways that have no address of their own are to be found."""

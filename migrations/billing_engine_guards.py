@@ -22,6 +22,8 @@ DELETABLE: Final[tuple[str, ...]] = (
     "invoice_line_taxes",
     "invoice_lines",
     "invoices",
+    "tax_engine_rates",
+    "tax_engines",
     "tax_registrations",
 )
 """Tables from which rows may be deleted from this revision on."""

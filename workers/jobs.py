@@ -11,6 +11,7 @@ from app.services import (
     price_moves,
     refunds,
     renewals,
+    tax_prefetch,
     test_clocks,
 )
 
@@ -69,6 +70,13 @@ async def migrate_prices(context: Context) -> None:
         logger.info("price_migrations.ran", looked=ran.looked, moved=ran.moved, failed=ran.failed)
 
 
+async def prefetch_taxes(context: Context) -> None:
+    """Tax engines are asked for the taxes of renewals to come."""
+    missing = await tax_prefetch.prefetch_due(_runtime(context))
+    if missing:
+        logger.info("tax_engine.asked", questions=missing)
+
+
 async def forget(context: Context) -> None:
     """Idempotency keys past their life are deleted."""
     forgotten = await idempotency.forget_expired(_runtime(context))
@@ -82,4 +90,13 @@ def _runtime(context: Context) -> Runtime:
     return rt
 
 
-ALL: Final = (renew, finalize, collect, resolve, advance_clocks, migrate_prices, forget)
+ALL: Final = (
+    renew,
+    finalize,
+    collect,
+    resolve,
+    advance_clocks,
+    migrate_prices,
+    prefetch_taxes,
+    forget,
+)

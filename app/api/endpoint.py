@@ -24,7 +24,7 @@ from app.db.base import Row
 from app.db.views import View
 from app.domain.errors import BillingError, InvalidRequest, NotFound
 from app.runtime import Runtime
-from app.services import lookup
+from app.services import lookup, tax_prefetch
 from app.services.api_keys import KeyRing
 from app.services.caller import Caller
 from app.services.public import shown
@@ -156,6 +156,11 @@ class Endpoint(APIRoute):
         takes_body = self.body_field is not None
         status = self.status_code or 200
 
+        async def respond_taxed(request: Request) -> Response:
+            # Whatever an endpoint bills: where it lacks a tax engine's answer, it says so before
+            # anything is recorded, and is called again with the answer there.
+            return await tax_prefetch.answered(request.app.state.runtime, lambda: respond(request))
+
         async def handle(request: Request) -> Response:
             state = request.app.state
             if need.access is Access.ADMIN:
@@ -172,7 +177,7 @@ class Endpoint(APIRoute):
                 raise InvalidRequest("This call takes no body.", code="unknown_parameter")
             if need.access is Access.ADMIN:
                 return await respond(careful)
-            return await replay.once(state.runtime, careful, respond, status)
+            return await replay.once(state.runtime, careful, respond_taxed, status)
 
         return handle
 

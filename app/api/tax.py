@@ -47,6 +47,10 @@ class BuyerInput(Input):
         default_factory=list
     )
 
+    def asked(self) -> BuyerAsked:
+        numbers = [(one.type, one.value) for one in self.tax_ids]
+        return BuyerAsked(self.country, self.state, self.postal_code, self.tax_exempt, numbers)
+
 
 class TaxLineInput(Input):
     amount: Annotated[
@@ -84,16 +88,7 @@ class TaxCalculate(Input):
 
     def command(self) -> CalculateTax:
         lines = [LineAsked(one.amount, one.tax_code, one.tax_behaviour) for one in self.lines]
-        buyer = None
-        if self.buyer is not None:
-            numbers = [(one.type, one.value) for one in self.buyer.tax_ids]
-            buyer = BuyerAsked(
-                self.buyer.country,
-                self.buyer.state,
-                self.buyer.postal_code,
-                self.buyer.tax_exempt,
-                numbers,
-            )
+        buyer = None if self.buyer is None else self.buyer.asked()
         return CalculateTax(lines, self.customer_id, buyer, self.at, self.rounding)
 
 

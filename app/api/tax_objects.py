@@ -80,6 +80,11 @@ class TaxRate(Output):
     tax_codes: list[str]
     valid_from: date | None
     valid_until: Annotated[date | None, Field(description="The first day it is over.")]
+    source: Annotated[
+        str,
+        open_enum("merchant", "tax_engine"),
+    ]
+    """Whose word it is: a tax engine's applies where the engine says so, and nowhere else."""
     metadata: Documents
     active: bool
     created_at: At

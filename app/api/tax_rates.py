@@ -1,6 +1,6 @@
 """/v1/tax_rates: what each jurisdiction takes, of what, from when until when."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -86,6 +86,7 @@ class TaxRateList(ListOf[TaxRate]):
 
 class TaxRatesQuery(Created):
     active: bool | None = None
+    source: Literal["merchant", "tax_engine"] | None = None
     country: c.Country | None = None
     region: Region | None = None
     type: TaxType | None = None

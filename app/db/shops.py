@@ -20,6 +20,7 @@ from app.domain.metering import Aggregation
 from app.domain.pricing import Usage
 from app.domain.shop import Shop, Used
 from app.domain.subscription import Subscription
+from app.domain.tax_engine import foreseen
 
 BEHIND_MAX: Final = 12
 """Periods that metered usage is loaded for: the clock is seldom even one behind."""
@@ -83,7 +84,8 @@ async def load(
         sub = account.subscription
         kept = lines.get((sub.merchant_id, sub.id), ())
         spans = {item.id: used.get(item.id, []) for item in sub.items}
-        shop.add(replace(account, charged=kept), spans)
+        taxation = foreseen(account.taxation, now)
+        shop.add(replace(account, charged=kept, taxation=taxation), spans)
     shop.aggregations = await _aggregations(tx, subs)
     ids = [sub.id for sub in subs]
     for bill in await _owed(tx, ids):

@@ -1,6 +1,6 @@
 """Subscriptions as rows of the clock: claimed, parked, put back. `accounts` loads them whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -24,17 +24,25 @@ COLUMNS: Final = """
 
 
 async def claim_due(
-    tx: Tx, scope: Scope, now: datetime, limit: int, only: Sequence[UUID] | None = None
+    tx: Tx,
+    scope: Scope,
+    now: datetime,
+    limit: int,
+    only: Sequence[UUID] | None = None,
+    but: Collection[UUID] = (),
 ) -> list[Row]:
     """Lock up to `limit` subscriptions that are due, oldest first, leaving those locked already.
 
-    `only` narrows it to some ids: the retry of a chunk in smaller parts.
+    `only` narrows it to some ids: the retry of a chunk in smaller parts. `but` leaves some out.
     """
     args: list[object] = [now, limit, only]
     where = "s.test_clock_id IS NULL"
     if scope.test_clock_id is not None:
         where = "s.merchant_id = $4 AND s.test_clock_id = $5"
         args += [scope.merchant_id, scope.test_clock_id]
+    if but:
+        args.append(list(but))
+        where += f" AND s.id <> ALL (${len(args)}::uuid[])"
     return await tx.fetch(
         f"""
         SELECT {COLUMNS} FROM subscriptions s

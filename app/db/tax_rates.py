@@ -83,7 +83,8 @@ async def countries_with_general_rates(tx: Tx, merchant_id: UUID) -> set[str]:
     rows = await tx.fetch(
         """
         SELECT DISTINCT country FROM tax_rates
-        WHERE merchant_id = $1 AND active AND level = 'country' AND country IS NOT NULL
+        WHERE merchant_id = $1 AND active AND source = 'merchant'
+          AND level = 'country' AND country IS NOT NULL
           AND region IS NULL AND tax_codes = '{}' AND postal_codes = '{}'
         """,
         merchant_id,
@@ -121,9 +122,10 @@ async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any])
 
 
 async def count(tx: Tx, merchant_id: UUID) -> int:
-    """How many active rates a merchant has."""
+    """How many active rates a merchant has in its own table."""
     found = await tx.fetchval(
-        "SELECT count(*) FROM tax_rates WHERE merchant_id = $1 AND active", merchant_id
+        "SELECT count(*) FROM tax_rates WHERE merchant_id = $1 AND active AND source = 'merchant'",
+        merchant_id,
     )
     return int(found)
 
@@ -138,6 +140,7 @@ async def tables_of(
                level, priority, postal_codes, tax_codes, valid_from, valid_until
           FROM tax_rates
          WHERE merchant_id = ANY($1::uuid[]) AND active AND country = ANY($2::text[])
+           AND source = 'merchant'
          ORDER BY merchant_id, id
         """,
         list(merchants),

@@ -1,14 +1,18 @@
-"""Everything that decides which tax customers pay, for many at once: five statements a chunk."""
+"""Everything that decides which tax customers pay, for many at once: five statements a chunk, and
+two more where a merchant has a tax engine.
+"""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.db import tax_rates, tax_registrations
+from app.db import tax_engine_rates, tax_rates, tax_registrations
 from app.db.base import Tx
+from app.db.tax_engine_rates import Asking
 from app.domain.places import MEMBER_STATES, Place, locate
+from app.domain.tax_engine import EngineTaxation, FailPolicy
 from app.domain.tax_id import EU_VAT, USABLE
 from app.domain.taxation import Buyer, Seller, TableRate, Taxation, TaxExempt
 
@@ -16,6 +20,9 @@ Key: TypeAlias = tuple[UUID, UUID]
 """The merchant, then the customer."""
 Numbers: TypeAlias = tuple[frozenset[str], frozenset[str]]
 """The member states of a customer's EU VAT numbers, and the countries of its other numbers."""
+
+AnyTaxation: TypeAlias = Taxation | EngineTaxation
+"""By the merchant's own books, or by the word of its tax engine."""
 
 NO_NUMBERS: Numbers = (frozenset(), frozenset())
 
@@ -28,7 +35,9 @@ class Books:
         sellers: dict[UUID, Seller],
         rates: dict[UUID, tuple[TableRate, ...]],
         zones: dict[UUID, ZoneInfo],
+        engines: Mapping[UUID, FailPolicy],
     ) -> None:
+        self.engines = engines
         self._sellers = sellers
         self._rates = rates
         self._zones = zones
@@ -67,19 +76,25 @@ class Books:
 
 async def books(tx: Tx, merchants: Sequence[UUID], countries: Collection[str]) -> Books:
     """The merchants' registrations and time zones, and their rates of home and `countries`."""
-    zones = await tx.fetch(
-        "SELECT id, zone FROM merchants WHERE id = ANY($1::uuid[])", list(merchants)
+    rows = await tx.fetch(
+        """
+        SELECT m.id, m.zone, e.fail_policy
+          FROM merchants m LEFT JOIN tax_engines e ON e.merchant_id = m.id
+         WHERE m.id = ANY($1::uuid[])
+        """,
+        list(merchants),
     )
     sellers = await tax_registrations.sellers(tx, merchants)
     wanted = frozenset(countries).union(*(seller.home_countries for seller in sellers.values()))
     return Books(
         sellers,
         await tax_rates.tables_of(tx, merchants, wanted),
-        {row["id"]: ZoneInfo(row["zone"]) for row in zones},
+        {row["id"]: ZoneInfo(row["zone"]) for row in rows},
+        {row["id"]: FailPolicy(row["fail_policy"]) for row in rows if row["fail_policy"]},
     )
 
 
-async def load(tx: Tx, keys: Sequence[Key]) -> dict[Key, Taxation]:
+async def load(tx: Tx, keys: Sequence[Key]) -> dict[Key, AnyTaxation]:
     """The taxation of each (merchant, customer) that is there."""
     if not keys:
         return {}
@@ -97,11 +112,28 @@ async def load(tx: Tx, keys: Sequence[Key]) -> dict[Key, Taxation]:
     places = [locate(row[2], row[3], row[4]) if row[2] is not None else None for row in rows]
     countries = {place.country for place in places if place is not None}
     kept = await books(tx, list({merchant for merchant, _ in keys}), countries)
-    found: dict[Key, Taxation] = {}
+    tables: dict[Key, Taxation] = {}
+    asking: dict[Key, Place] = {}
     for row, place in zip(rows, places, strict=True):
         key = row[0], row[1]
-        found[key] = kept.taxation(key[0], place, row[5], numbers.get(key, NO_NUMBERS))
-    return found
+        tables[key] = kept.taxation(key[0], place, row[5], numbers.get(key, NO_NUMBERS))
+        if key[0] in kept.engines and place is not None:
+            asking[key] = place
+    return {**tables, **await _said(tx, kept, tables, asking)}
+
+
+async def _said(
+    tx: Tx, kept: Books, tables: Mapping[Key, Taxation], asking: Mapping[Key, Place]
+) -> dict[Key, EngineTaxation]:
+    """The taxations of those whose merchant has an engine, and who are somewhere."""
+    if not asking:
+        return {}
+    numbers = await tax_engine_rates.numbers(tx, list(asking))
+    buyers = [
+        Asking(key[0], tables[key], place, kept.engines[key[0]], numbers.get(key, ()))
+        for key, place in asking.items()
+    ]
+    return dict(zip(asking, await tax_engine_rates.taxations(tx, buyers), strict=True))
 
 
 async def _numbers(tx: Tx, keys: Sequence[Key]) -> dict[Key, Numbers]:

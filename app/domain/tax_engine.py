@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app.domain.errors import Unavailable
+from app.domain.pending import Taxation as AnyTaxation
 from app.domain.places import Place
 from app.domain.tax import TaxRate
 from app.domain.taxation import Reason, Resolved, Seller, Taxation, TaxExempt, Treatment, billable
@@ -183,6 +184,11 @@ class EngineTaxation:
     def foreseen(self, now: datetime) -> "EngineTaxation":
         """The same for a look ahead: a future day is taxed as today is."""
         return replace(self, last_day=now.astimezone(self.table.zone).date())
+
+
+def foreseen(taxation: AnyTaxation | None, now: datetime) -> AnyTaxation | None:
+    """How taxes are found in a look ahead: an engine is not asked about days to come."""
+    return taxation.foreseen(now) if isinstance(taxation, EngineTaxation) else taxation
 
 
 def resolved(rates: tuple[TaxRate, ...], reason: Reason | None, country: str) -> Resolved:

@@ -6,7 +6,7 @@ thing, but none is recorded.
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -20,14 +20,22 @@ from app.domain.calendar import Interval, Unit
 from app.domain.decision import Decision
 from app.domain.errors import InvalidRequest
 from app.domain.preview import STEPS_MAX, Preview, preview
+from app.domain.returning import BY_LINES
 from app.domain.shop import Shop
+from app.domain.tax_engine import foreseen
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import changes, enrolment
+from app.services import changes, enrolment, phasing
 from app.services.caller import Caller
 from app.services.changes import ChangeSubscription
 from app.services.enrolment import CreateSubscription
-from app.services.subscriptions import Cancel, check_version, now_of_customer, time_of
+from app.services.subscriptions import (
+    Cancel,
+    check_version,
+    now_of_customer,
+    time_of,
+    way_of,
+)
 
 OTHERS_MAX: Final = 50
 """Further subscriptions of the customer that are looked at: they may use up credit before."""
@@ -81,6 +89,7 @@ async def _of_new(
         gift = way.offer.gift
         claim = offers.Claim(way.offer.id, coupon, gift.price_id, gift.trial_days, new_id())
     wanted = (await enrolment.whole(tx, caller, create, customer, now, claim)).create
+    wanted = replace(wanted, taxation=foreseen(wanted.taxation, now))
     currency = wanted.items[0][0].currency
     if not rows:
         key = caller.merchant_id, create.customer_id, currency
@@ -88,6 +97,10 @@ async def _of_new(
     method_id = create.payment_method_id or customer["default_payment_method_id"]
     held = shop.balance(create.customer_id, currency)
     decision = signup.create(wanted, held, method_id, at, new_id)
+    if create.phases:
+        decision, _, _ = await phasing.begin_with(
+            tx, decision, create.phases, create.end_behaviour, wanted.policy, at
+        )
     [sub] = decision.subscriptions
     account = Account(sub, held, method_id, policy=wanted.policy, taxation=wanted.taxation)
     shop.accounts[sub.id] = account
@@ -121,7 +134,9 @@ async def _of_running(
         decision = command.change(account, wanted, cmd.change.when, at, new_id)
     elif cmd.cancel is not None:
         check_version(account, cmd.cancel.expected_version)
-        decision = command.cancel(account, cmd.cancel.when, cmd.cancel.credit, at, new_id)
+        # Invoices that are made on the way cannot be credited by notes of what is stored.
+        way = BY_LINES if shop.steps else await way_of(tx, account, cmd.cancel)
+        decision = command.cancel(account, cmd.cancel.when, cmd.cancel.credit, at, new_id, way)
     return await _previewed(tx, shop, decision, subscription_id, at)
 
 

@@ -4,12 +4,15 @@ Load a chunk in a few set queries, decide each row in pure code, record all of i
 statements, commit. A row that cannot be decided is parked with its reason; a chunk the database
 refuses is halved down to the row that is at fault. Run it twice or late: every period is billed
 once, by the row locks and by a unique key beneath them.
+
+Where a tax engine's answer is missing the row stays due: the engine is asked between transactions,
+and the row taken up again. While the engine is away it waits, not parked, for a later run.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -24,8 +27,10 @@ from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import BillingError, Conflict, Stale
 from app.domain.subscription import Status
+from app.domain.tax_engine import Question, Unanswered
 from app.ids import new_id
 from app.runtime import Runtime
+from app.services import tax_prefetch
 
 CHUNKS_MAX: Final = 10_000
 """A run ends after this many chunks; the next one goes on where it stopped."""
@@ -51,11 +56,15 @@ class Run:
     invoices: int = 0
     payments: int = 0
     parked: int = 0
+    waiting: int = 0
+    """Left due, because their merchants' tax engines are away."""
+    unanswered: int = 0
+    """Left due for the next chunk: their merchants' tax engines have been asked meanwhile."""
 
     @property
     def done(self) -> int:
         """How many subscriptions it moved, on or aside."""
-        return self.steps + self.parked
+        return self.steps + self.parked + self.waiting + self.unanswered
 
     def __add__(self, other: "Run") -> "Run":
         return Run(
@@ -63,7 +72,35 @@ class Run:
             self.invoices + other.invoices,
             self.payments + other.payments,
             self.parked + other.parked,
+            self.waiting + other.waiting,
+            self.unanswered + other.unanswered,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a run leaves due for the sake of tax engines."""
+
+    waiting: set[UUID] = field(default_factory=set)
+    """Subscriptions that this run does not take up again: their engine is away."""
+    questions: dict[Question, None] = field(default_factory=dict)
+    """What is to be asked before the next chunk."""
+
+    def note(self, subscription_id: UUID, unanswered: Unanswered) -> Run:
+        """A subscription that cannot be decided yet."""
+        if unanswered.away is None:
+            self.questions[unanswered.question] = None
+            return Run(unanswered=1)
+        self.waiting.add(subscription_id)
+        logger.warning("clock.tax_engine_away", subscription=str(subscription_id))
+        return Run(waiting=1)
+
+    async def ask(self, rt: Runtime) -> None:
+        """Ask what has come together."""
+        if self.questions:
+            asked = list(self.questions)
+            self.questions.clear()
+            await tax_prefetch.ask(rt, asked)
 
 
 async def renew_due(
@@ -75,12 +112,13 @@ async def renew_due(
 ) -> Run:
     """Do everything that is due at `now` (None: the clock's now) on `scope`'s subscriptions."""
     now = now or rt.clock.now()
-    size = rt.settings.chunk_size
-    total = await _chunk(rt, scope, now, size, None)
+    size, left = rt.settings.chunk_size, Left()
+    await tax_prefetch.prefetch_due(rt, now, timedelta(0), scope)
+    total = await _chunk(rt, scope, now, size, None, left)
     if total.done:
         budget = iter(range(chunks_max - 1))
         needed = lanes if total.done >= size else 1
-        runs = [_lane(rt, scope, now, budget) for _ in range(needed)]
+        runs = [_lane(rt, scope, now, budget, left) for _ in range(needed)]
         for ended in await asyncio.gather(*runs, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
@@ -90,11 +128,11 @@ async def renew_due(
     return total
 
 
-async def _lane(rt: Runtime, scope: Scope, now: datetime, budget: Iterator[int]) -> Run:
+async def _lane(rt: Runtime, scope: Scope, now: datetime, budget: Iterator[int], left: Left) -> Run:
     """One chunk after the other, until the budget ends or nothing due is left by other lanes."""
     total = Run()
     for _ in budget:
-        run = await _chunk(rt, scope, now, rt.settings.chunk_size, None)
+        run = await _chunk(rt, scope, now, rt.settings.chunk_size, None, left)
         if not run.done:
             break
         total += run
@@ -102,26 +140,30 @@ async def _lane(rt: Runtime, scope: Scope, now: datetime, budget: Iterator[int])
 
 
 async def _chunk(
-    rt: Runtime, scope: Scope, now: datetime, size: int, only: Sequence[UUID] | None
+    rt: Runtime, scope: Scope, now: datetime, size: int, only: Sequence[UUID] | None, left: Left
 ) -> Run:
     """One chunk in one transaction; on refusal, its halves in one each."""
     rows: list[Row] = []
     try:
         async with rt.db.begin_system() as tx:
-            rows = await subscriptions.claim_due(tx, scope, now, size, only)
-            return await _step_all(tx, rows, now) if rows else Run()
+            rows = await subscriptions.claim_due(tx, scope, now, size, only, left.waiting)
+            run = await _step_all(tx, rows, now, left) if rows else Run()
     except ROW_FAULTS as error:
         if isinstance(error, Conflict) and error.code == "lock_timeout":
             logger.warning("clock.lock_timeout", rows=len(rows))
             return Run()
         if not rows:
             raise
-        return await _halve(rt, scope, now, rows, error)
+        run = await _halve(rt, scope, now, rows, error, left)
+    await left.ask(rt)
+    return run
 
 
 async def _halve(
-    rt: Runtime, scope: Scope, now: datetime, rows: Sequence[Row], error: Exception
+    rt: Runtime, scope: Scope, now: datetime, rows: Sequence[Row], error: Exception, left: Left
 ) -> Run:
+    if isinstance(error, Unanswered) and (len(rows) == 1 or error.away is None):
+        return left.note(rows[0]["id"], error)
     if len(rows) == 1:
         if isinstance(error, Stale):  # somebody was quicker, and nothing is wrong with the row
             return Run()
@@ -132,14 +174,14 @@ async def _halve(
     middle = len(rows) // 2
     first = [row["id"] for row in rows[:middle]]
     rest = [row["id"] for row in rows[middle:]]
-    done = await _chunk(rt, scope, now, len(first), first)
-    return done + await _chunk(rt, scope, now, len(rest), rest)
+    done = await _chunk(rt, scope, now, len(first), first, left)
+    return done + await _chunk(rt, scope, now, len(rest), rest, left)
 
 
-async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
+async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime, left: Left) -> Run:
     loaded = await accounts.load(tx, rows)
     decided: list[Decision] = []
-    parked = 0
+    parked, later = 0, Run()
     held: dict[tuple[UUID, str], Balance] = {}
     used: dict[UUID, int | None] = {}
     for place, account in enumerate(loaded):
@@ -155,6 +197,9 @@ async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
             if used:
                 account = _as_used(account, used)  # noqa: PLW2901
             decision = lifecycle.step(account, now, new_id)
+        except Unanswered as error:
+            later += left.note(sub.id, error)
+            continue
         except Exception as error:
             await _park(tx, (sub.merchant_id, sub.id), error, now)
             parked += 1
@@ -165,7 +210,7 @@ async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime) -> Run:
         decided.append(decision)
     recorded = await decisions.record(tx, decided, now)
     await _release(tx, decided, now)
-    return Run(len(decided), recorded.invoices, recorded.payments, parked)
+    return later + Run(len(decided), recorded.invoices, recorded.payments, parked)
 
 
 async def _release(tx: Tx, decided: Sequence[Decision], now: datetime) -> None:

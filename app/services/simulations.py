@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -30,6 +30,7 @@ from app.domain.simulation import (
     Succeeding,
     Using,
 )
+from app.domain.tax_engine import foreseen
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import changes, enrolment
@@ -102,7 +103,16 @@ async def run(rt: Runtime, caller: Caller, cmd: Simulate) -> Simulation:
             await _act(tx, caller, shop, entry, place, cmd)
             for place, entry in enumerate(cmd.script)
         ]
-    return await asyncio.to_thread(simulation.simulate, shop, script, now, until)
+    acts = [_foreseen(act, now) for act in script]
+    return await asyncio.to_thread(simulation.simulate, shop, acts, now, until)
+
+
+def _foreseen(act: Act, now: datetime) -> Act:
+    """The act, taxed as of today where a tax engine says the taxes."""
+    if not isinstance(act, Subscribing):
+        return act
+    create = replace(act.create, taxation=foreseen(act.create.taxation, now))
+    return replace(act, create=create)
 
 
 async def _rows(rt: Runtime, tx: Tx, cmd: Simulate) -> tuple[list[Row], datetime]:

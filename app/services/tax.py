@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.db import taxes
+from app.db import tax_engine_rates, taxes
 from app.db.base import Tx
+from app.db.tax_engine_rates import Asking
+from app.db.taxes import AnyTaxation, Numbers
 from app.domain.errors import InvalidRequest
 from app.domain.places import locate
 from app.domain.pricing import TaxBehaviour
 from app.domain.tax import Taxes, TaxRounding, with_behaviour
 from app.domain.tax import taxes as reckon
 from app.domain.tax_id import USABLE
-from app.domain.taxation import Resolved, Taxation, TaxExempt
+from app.domain.taxation import Resolved, TaxExempt
 from app.runtime import Runtime
 from app.services.caller import Caller
 from app.services.subscriptions import now_of_customer
@@ -38,6 +40,14 @@ class BuyerAsked:
     postal_code: str | None = None
     tax_exempt: TaxExempt = TaxExempt.NONE
     tax_ids: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The numbers of a buyer that passed their check: their countries, and the numbers."""
+
+    countries: Numbers
+    values: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ async def calculate(rt: Runtime, caller: Caller, cmd: CalculateTax) -> Calculate
     return Calculated(at, resolved, reckon([ln.amount for ln in cmd.lines], rates, cmd.rounding))
 
 
-async def _of_customer(tx: Tx, merchant_id: UUID, customer_id: UUID) -> Taxation:
+async def _of_customer(tx: Tx, merchant_id: UUID, customer_id: UUID) -> AnyTaxation:
     key = merchant_id, customer_id
     found = (await taxes.load(tx, [key])).get(key)
     if found is None:
@@ -88,9 +98,24 @@ async def _of_customer(tx: Tx, merchant_id: UUID, customer_id: UUID) -> Taxation
     return found
 
 
-async def _of_buyer(tx: Tx, merchant_id: UUID, asked: BuyerAsked) -> Taxation:
+async def _of_buyer(tx: Tx, merchant_id: UUID, asked: BuyerAsked) -> AnyTaxation:
     place = locate(asked.country, asked.state, asked.postal_code)
-    checked = [numbers.check(kind, value) for kind, value in asked.tax_ids]
-    usable = [(one.type, one.country) for one in checked if one.status in USABLE and one.country]
+    held = numbers_of(asked)
     kept = await taxes.books(tx, [merchant_id], {place.country})
-    return kept.taxation(merchant_id, place, asked.tax_exempt, taxes.countries_of(usable))
+    table = kept.taxation(merchant_id, place, asked.tax_exempt, held.countries)
+    policy = kept.engines.get(merchant_id)
+    if policy is None:
+        return table
+    asking = Asking(merchant_id, table, place, policy, held.values)
+    [taxation] = await tax_engine_rates.taxations(tx, [asking])
+    return taxation
+
+
+def numbers_of(asked: BuyerAsked) -> Held:
+    """The numbers of whoever is no customer yet. Raises InvalidRequest (`tax_id_invalid`)."""
+    checked = [numbers.check(kind, value) for kind, value in asked.tax_ids]
+    usable = [one for one in checked if one.status in USABLE]
+    return Held(
+        taxes.countries_of((one.type, one.country) for one in usable if one.country),
+        tuple(sorted((one.type, one.normalized) for one in usable)),
+    )

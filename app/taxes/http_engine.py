@@ -39,6 +39,7 @@ RATES_MAX: Final = 10
 """On one line; no jurisdictions lie ten deep."""
 NAME_CHARS_MAX: Final = 100
 PERCENT_PLACES: Final = 4
+REASON_WORDS: Final = frozenset(reason.value for reason in REASONS)
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  what such secrets begin with
 SERVER_FAULT: Final = 500
 OK: Final = 200
@@ -63,7 +64,15 @@ class HttpTaxEngine:
         questions_max=50, calls_max=4, ttl_seconds=86_400
     )
 
-    def __init__(self, url: str, key: bytes, clock: Clock, *, private: bool) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: bytes,
+        clock: Clock,
+        *,
+        private: bool,
+        total_timeout_seconds: int = TOTAL_SECONDS_MAX,
+    ) -> None:
         self._key = key
         self._clock = clock
         self._resolver = None if private else CheckingResolver()
@@ -71,7 +80,7 @@ class HttpTaxEngine:
             url,
             headers={"Content-Type": "application/json"},
             connect_timeout_seconds=CONNECT_SECONDS_MAX,
-            total_timeout_seconds=TOTAL_SECONDS_MAX,
+            total_timeout_seconds=total_timeout_seconds,
             resolver=self._resolver,
         )
 
@@ -171,7 +180,7 @@ def _read(said: dict[str, Any]) -> Answer:
     if len({(rate.name, rate.jurisdiction) for rate in rates}) < len(rates):
         raise UnreadableAnswer("one_tax_twice")
     word = said.get("reason")
-    if word is not None and word not in {reason.value for reason in REASONS}:
+    if word is not None and (not isinstance(word, str) or word not in REASON_WORDS):
         raise UnreadableAnswer("reason")
     if not rates and word is None:
         raise UnreadableAnswer("no_reason")

@@ -54,7 +54,13 @@ from app.db.tables.subscription import (
     subscription_tax_rates,
     subscriptions,
 )
-from app.db.tables.tax import customer_tax_ids, tax_rates, tax_registrations
+from app.db.tables.tax import (
+    customer_tax_ids,
+    tax_engine_rates,
+    tax_engines,
+    tax_rates,
+    tax_registrations,
+)
 from app.db.tables.usage import meters, usage_events
 
 __all__ = [
@@ -106,6 +112,8 @@ __all__ = [
     "subscription_schedules",
     "subscription_tax_rates",
     "subscriptions",
+    "tax_engine_rates",
+    "tax_engines",
     "tax_rates",
     "tax_registrations",
     "test_clocks",

@@ -1,4 +1,6 @@
-"""Tax rates, where merchants are registered, and the numbers tax offices know customers by."""
+"""Tax rates, where merchants are registered, the numbers tax offices know customers by, and what
+outside tax engines said.
+"""
 
 from sqlalchemy import Boolean, Column, Date, Index, SmallInteger, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -15,6 +17,7 @@ from app.db.tables.common import (
     tenant_table,
     uid,
 )
+from app.domain.tax_engine import REASONS, FailPolicy, FailureKind
 from app.domain.tax_id import Status
 from app.domain.taxation import Level, Scheme
 
@@ -41,12 +44,20 @@ tax_rates = tenant_table(
     Column("active", Boolean, nullable=False, server_default=text("true")),
     instant("created_at"),
     number("version", default=1),
+    string("source", default="merchant"),
     of_merchant(),
     one_of("level", Level),
+    one_of("source", ("merchant", "tax_engine")),
     check("rate", "rate_ppm BETWEEN 0 AND 1000000"),
     check("priority", "priority BETWEEN 0 AND 100"),
     check("region", f"region IS NULL OR ({REGION_OF_COUNTRY})"),
     check("validity", IN_ORDER),
+    Index(
+        "uq_tax_rates_tax_engine",
+        *("merchant_id", "country", "jurisdiction", "display_name", "rate_ppm"),
+        unique=True,
+        postgresql_where=text("source = 'tax_engine'"),
+    ),
 )
 
 tax_registrations = tenant_table(
@@ -87,4 +98,38 @@ customer_tax_ids = tenant_table(
         "merchant_id", "customer_id", "type", "normalized_value", name="uq_customer_tax_ids_value"
     ),
     Index("ix_customer_tax_ids_customer_id", "merchant_id", "customer_id"),
+)
+
+tax_engines = tenant_table(
+    "tax_engines",
+    uid("id"),
+    string("kind"),
+    string("url"),
+    string("fail_policy"),
+    number("ttl_seconds"),
+    instant("created_at"),
+    number("version", default=1),
+    of_merchant(),
+    one_of("fail_policy", FailPolicy),
+    check("ttl_seconds", "ttl_seconds BETWEEN 60 AND 2592000"),
+    key=(),
+)
+
+tax_engine_rates = tenant_table(
+    "tax_engine_rates",
+    string("fingerprint"),
+    string("tax_code"),
+    Column("day", Date, nullable=False),
+    string("country"),
+    document("rates", default="[]"),
+    string("reason", null=True),
+    string("failure", null=True),
+    string("detail", null=True),
+    instant("asked_at"),
+    instant("expires_at"),
+    of_merchant(),
+    one_of("reason", REASONS),
+    one_of("failure", FailureKind),
+    Index("ix_tax_engine_rates_expires_at", "expires_at"),
+    key=("fingerprint", "tax_code", "day"),
 )

@@ -14,11 +14,12 @@ TAX_RATE = View(
     columns="""
         t.id, t.display_name, t.rate_ppm AS percentage, t.inclusive, t.type, t.country, t.region,
         t.jurisdiction, t.level, t.priority, t.postal_codes, t.tax_codes, t.valid_from,
-        t.valid_until, t.metadata, t.active, t.created_at, t.version
+        t.valid_until, t.source, t.metadata, t.active, t.created_at, t.version
     """,
     filters={
         **CREATED,
         "active": "t.active = {}",
+        "source": "t.source = {}",
         "country": "t.country = {}",
         "region": "t.region = {}",
         "type": "t.type = {}",
