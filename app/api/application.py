@@ -82,6 +82,7 @@ ROUTERS = (
     simulations.router,
     advice.router,
     documents.router,
+    documents.notes_router,
     documents.settings_router,
     customers.router,
     payments.router,

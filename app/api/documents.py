@@ -1,4 +1,6 @@
-"""/v1/invoices/…/pdf, /html, /ubl and /v1/document_settings: invoices as people get to see them."""
+"""/v1/invoices/… and /v1/credit_notes/…/pdf, /html, /ubl; /v1/document_settings: what people get
+to see.
+"""
 
 import base64
 import binascii
@@ -23,6 +25,7 @@ from app.services import document_settings, documents
 from app.services.document_settings import UpdateDocumentSettings
 
 router = APIRouter(prefix="/v1/invoices", tags=["documents"], route_class=Endpoint)
+notes_router = APIRouter(prefix="/v1/credit_notes", tags=["documents"], route_class=Endpoint)
 settings_router = APIRouter(
     prefix="/v1/document_settings", tags=["documents"], route_class=Endpoint
 )
@@ -203,6 +206,34 @@ def _headers(document: Document, tag: str, ending: str, *, inline: bool = False)
     }
 
 
+async def _pdf(ask: Ask, document: Document, *, einvoice: bool) -> Response:
+    tag = etag(documents.fingerprint(document, "facturx" if einvoice else "pdf"))
+    headers = _headers(document, tag, "pdf")
+    if _known(ask, tag):
+        return Response(None, 304, headers)
+    made = await documents.as_pdf(document, with_einvoice=einvoice)
+    return Response(made, 200, headers, "application/pdf")
+
+
+async def _html(ask: Ask, document: Document) -> Response:
+    tag = etag(documents.fingerprint(document, "html"))
+    headers = _headers(document, tag, "html", inline=True)
+    if _known(ask, tag):
+        return Response(None, 304, headers)
+    page = await documents.as_html(document)
+    headers["Content-Security-Policy"] = page.policy
+    headers["Referrer-Policy"] = "no-referrer"
+    return Response(page.body, 200, headers, "text/html")
+
+
+async def _ubl(ask: Ask, document: Document) -> Response:
+    tag = etag(documents.fingerprint(document, "ubl"))
+    headers = _headers(document, tag, "xml")
+    if _known(ask, tag):
+        return Response(None, 304, headers)
+    return Response(await documents.as_ubl(document), 200, headers, "application/xml")
+
+
 @router.get(
     "/{invoice_id}/pdf",
     operation_id="get_invoice_pdf",
@@ -216,13 +247,7 @@ async def get_invoice_pdf(
     422 (`einvoice_not_possible`) lists what EN 16931 needs and is not known.
     """
     document = await documents.for_invoice(ask.rt, ask.caller, invoice_id, query.language)
-    form = "facturx" if query.einvoice else "pdf"
-    tag = etag(documents.fingerprint(document, form))
-    headers = _headers(document, tag, "pdf")
-    if _known(ask, tag):
-        return Response(None, 304, headers)
-    made = await documents.as_pdf(document, with_einvoice=query.einvoice)
-    return Response(made, 200, headers, "application/pdf")
+    return await _pdf(ask, document, einvoice=query.einvoice)
 
 
 @router.get(
@@ -236,14 +261,7 @@ async def get_invoice_html(
 ) -> Response:
     """Get an invoice as a page: it prints well, and needs no script and nothing from elsewhere."""
     document = await documents.for_invoice(ask.rt, ask.caller, invoice_id, query.language)
-    tag = etag(documents.fingerprint(document, "html"))
-    headers = _headers(document, tag, "html", inline=True)
-    if _known(ask, tag):
-        return Response(None, 304, headers)
-    page = await documents.as_html(document)
-    headers["Content-Security-Policy"] = page.policy
-    headers["Referrer-Policy"] = "no-referrer"
-    return Response(page.body, 200, headers, "text/html")
+    return await _html(ask, document)
 
 
 @router.get(
@@ -259,11 +277,53 @@ async def get_invoice_ubl(
     the standard needs and is not known.
     """
     document = await documents.for_invoice(ask.rt, ask.caller, invoice_id, query.language)
-    tag = etag(documents.fingerprint(document, "ubl"))
-    headers = _headers(document, tag, "xml")
-    if _known(ask, tag):
-        return Response(None, 304, headers)
-    return Response(await documents.as_ubl(document), 200, headers, "application/xml")
+    return await _ubl(ask, document)
+
+
+@notes_router.get(
+    "/{credit_note_id}/pdf",
+    operation_id="get_credit_note_pdf",
+    response_class=Response,
+    responses=_file("application/pdf", BINARY),
+)
+async def get_credit_note_pdf(
+    ask: Asked, credit_note_id: c.CreditNoteRef, query: Annotated[PdfQuery, Query()]
+) -> Response:
+    """Get a credit note as PDF/A-3; a voided one says that it is. With `einvoice`
+    422 (`einvoice_not_possible`) lists what EN 16931 needs and is not known.
+    """
+    document = await documents.for_credit_note(ask.rt, ask.caller, credit_note_id, query.language)
+    return await _pdf(ask, document, einvoice=query.einvoice)
+
+
+@notes_router.get(
+    "/{credit_note_id}/html",
+    operation_id="get_credit_note_html",
+    response_class=Response,
+    responses=_file("text/html", {"type": "string"}),
+)
+async def get_credit_note_html(
+    ask: Asked, credit_note_id: c.CreditNoteRef, query: Annotated[DocumentQuery, Query()]
+) -> Response:
+    """Get a credit note as a page that prints well: no script, and nothing from elsewhere."""
+    document = await documents.for_credit_note(ask.rt, ask.caller, credit_note_id, query.language)
+    return await _html(ask, document)
+
+
+@notes_router.get(
+    "/{credit_note_id}/ubl",
+    operation_id="get_credit_note_ubl",
+    response_class=Response,
+    responses=_file("application/xml", {"type": "string"}),
+)
+async def get_credit_note_ubl(
+    ask: Asked, credit_note_id: c.CreditNoteRef, query: Annotated[DocumentQuery, Query()]
+) -> Response:
+    """Get a credit note as EN 16931 e-invoice in UBL 2.1. 422 (`einvoice_not_possible`) lists what
+    the standard needs and is not known.
+    """
+    document = await documents.for_credit_note(ask.rt, ask.caller, credit_note_id, query.language)
+    return await _ubl(ask, document)
 
 
 @settings_router.get("", operation_id="get_document_settings", response_model=DocumentSettings)

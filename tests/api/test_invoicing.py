@@ -105,6 +105,10 @@ async def test_a_credit_note_over_http_looked_at_before(shop: Shop) -> None:
     lines = (await api.get(f"/v1/credit_notes/{note['id']}/lines")).json()["data"]
     assert [(li["amount"], li["taxes"][0]["amount"]) for li in lines] == [(500, 95)]
     assert lines[0]["invoice_line_id"] == invoice["lines"][0]["id"]
+    pdf = await api.get(f"/v1/credit_notes/{note['id']}/pdf")
+    assert pdf.content.startswith(b"%PDF")
+    page = await api.get(f"/v1/credit_notes/{note['id']}/html")
+    assert note["number"] in page.text
     refused = await api.post(f"/v1/credit_notes/{note['id']}/void", status=409)
     assert refused.json()["code"] == "credit_note_refunded"
     rest = await api.new("credit_notes", invoice_id=invoice["id"])
