@@ -76,6 +76,9 @@ BODIES = {
     "delete_tax_id": [{}],
     "calculate_tax": [{"customer_id": "customer", "currency": "EUR", "lines": [{"amount": 1}]}],
     "seed_tax_rates": None,
+    "update_tax_engine": None,
+    "delete_tax_engine": None,
+    "create_tax_engine_test": None,
     "create_meter": None,
     "update_meter": [{"archived": True}],
     "create_usage_event": [

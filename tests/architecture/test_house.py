@@ -1,12 +1,15 @@
 """What the documents say is there: commands, files, settings, events. Nothing of one machine."""
 
 import re
+from enum import StrEnum
 
 import pytest
 import typer.main
 
 from app.cli import app
 from app.domain.event import Type
+from app.domain.policy import DAYS_MAX, DEFAULT, TYPES
+from app.domain.subscription import TRANSITIONS, Happening, Status
 from app.settings import Settings
 from tests.architecture.code import ROOT, texts
 
@@ -64,6 +67,30 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_event_is_documented() -> None:
     rows = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", DOCUMENTS["docs/events.md"], re.MULTILINE)
     assert sorted(rows) == sorted(Type)
+
+
+def test_every_billing_setting_is_documented_with_its_values_the_default_first() -> None:
+    page = DOCUMENTS["docs/subscriptions.md"].partition("## Settings")[2]
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \|", page, re.MULTILINE))
+    assert set(rows) == set(TYPES)
+    for name, kind in TYPES.items():
+        default = getattr(DEFAULT, name)
+        if not issubclass(kind, StrEnum):
+            assert rows[name] == f"{default}; up to {DAYS_MAX[name]}"
+            continue
+        values = re.findall(r"`([a-z0-9_]+)`", rows[name])
+        assert values[0] == default, name
+        assert sorted(values) == sorted(kind), name
+
+
+def test_every_status_of_a_subscription_is_documented_with_what_may_follow() -> None:
+    page = DOCUMENTS["docs/subscriptions.md"].partition("## States")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| [^|]+ \|([^|]*)\|", page, re.MULTILINE))
+    follow: dict[str, set[str]] = {status: set() for status in Status}
+    for (before, happening), after in TRANSITIONS.items():
+        if after is not before and happening is not Happening.AWAIT_PAYMENT:  # within its creation
+            follow[before].add(after)
+    assert {name: set(re.findall(r"`(\w+)`", told)) for name, told in rows.items()} == follow
 
 
 def test_decisions_are_numbered_and_say_why() -> None:
