@@ -195,6 +195,9 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
         coupon_ids=[coupon["id"]],
         tax_rate_ids=[tax_rate["id"]],
     )
+    phases = {"phases": [{"items": [{"price_id": price["id"], "quantity": 2}]}]}
+    path = f"/v1/subscriptions/{subscription['id']}/schedule"
+    await api.call("PUT", path, json=phases, status=200)  # as it is: nothing is changed by it
     planned = await planned_for(api, subscription)
     invoice = (await api.get(f"/v1/invoices/{subscription['latest_invoice_id']}")).json()
     dearer = await api.new("prices", **monthly, unit_amount=1200)
