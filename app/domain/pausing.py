@@ -35,8 +35,7 @@ def pause(
     the rest of what was paid runs on or comes back, as `unused` says. Raises Conflict.
     """
     sub, at = account.subscription, wanted.paused_at
-    if sub.status is Status.TRIALING:
-        raise Conflict("A trial is not paused; extend it.", code="subscription_trialing")
+    _check_no_trial(sub)
     if wanted.resumes_at is not None and wanted.resumes_at <= at:
         raise InvalidRequest("It resumes after it is paused.", param="resumes_at")
     status = after(sub.status, Happening.PAUSE)
@@ -69,8 +68,14 @@ def pause(
     return replace(decision, pending=cut.with_taken(decision.pending))
 
 
+def _check_no_trial(sub: Subscription) -> None:
+    if sub.status is Status.TRIALING:
+        raise Conflict("A trial is not paused; extend it.", code="subscription_trialing")
+
+
 def schedule(sub: Subscription, wanted: Pause, now: datetime, new_id: NewId) -> Decision:
     """Pause it when its present period is over. Raises Conflict."""
+    _check_no_trial(sub)
     after(sub.status, Happening.PAUSE)
     if sub.period is None:
         raise Conflict("It has not started yet.", code="subscription_scheduled")
