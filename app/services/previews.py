@@ -130,6 +130,8 @@ async def _of_running(
     decision: Decision | None = None
     if cmd.change is not None:
         check_version(account, cmd.change.expected_version)
+        if cmd.change.release:
+            account, _ = await phasing.without(tx, account, at)
         wanted = await changes.wanted(tx, account, cmd.change)
         decision = command.change(account, wanted, cmd.change.when, at, new_id)
     elif cmd.cancel is not None:

@@ -20,6 +20,7 @@ from app.services import changes, discounts, renewals, schedules
 from app.services.changes import ChangedItem
 from app.services.discounts import CreateDiscount
 from app.services.schedules import PutSchedule
+from tests import previews
 from tests.schedules import boundaries, phase, put, release, schedule, subscribe_in_phases
 from tests.world import PAID, RENEWED, STARTED, World
 
@@ -289,6 +290,27 @@ async def test_a_change_by_hand_is_refused_until_the_schedule_is_released(world:
     await world.advance(to=MARCH, expect=RENEWED)
     assert [amount for amount, _ in world.charged()] == [1000, 500, 2000, 2000]
     assert (await schedule(world, sub)).status == "released"
+    await world.assert_clean()
+
+
+async def test_a_change_that_releases_is_foreseen_to_the_cent(world: World) -> None:
+    low, high, other = [await world.price(p) for p in ("1000", "3000", "2000")]
+    customer = await world.customer()
+    sub = await subscribe_in_phases(world, customer, phase(low, cycles=1), phase(high))
+    await world.expect(*STARTED)
+    await world.advance(days=14, expect=[])
+    [item] = await world.items(sub)
+    change = ChangedItem(id=item["id"], price_id=other)
+    with pytest.raises(Conflict):
+        await previews.of_change(world, sub, change, when=When.NOW)
+    foreseen = await previews.of_change(world, sub, change, when=When.NOW, release=True)
+    await world.change(sub, change, when=When.NOW, release=True)
+    assert previews.told(foreseen) == await previews.came(world, sub, after=1)
+    # -5.00 + 10.00 now, and 20.00, not the phase's 30.00, at the boundary.
+    following = foreseen.preview.next
+    assert following is not None
+    assert following.total == 2000
+    await world.told()
     await world.assert_clean()
 
 
