@@ -33,7 +33,8 @@ def change(
         if sub.period is None:
             raise Conflict("It has not started yet; change it now.", code="subscription_scheduled")
         return changing.schedule(sub, wanted, sub.period.end, now, new_id)
-    return changing.change(replace(account, policy=policy), wanted, now, now, new_id)
+    changed = changing.change(replace(account, policy=policy), wanted, now, now, new_id)
+    return lifecycle.unpayable(changed, new_id)
 
 
 def cancel(
@@ -74,3 +75,8 @@ def pause(
     if when is When.PERIOD_END:
         return pausing.schedule(account.subscription, wanted, now, new_id)
     return pausing.pause(account, wanted, unused or account.policy.pause_unused, now, new_id)
+
+
+def resume(account: Account, now: datetime, new_id: NewId) -> Decision:
+    """Let it go on now. Raises Conflict."""
+    return lifecycle.unpayable(pausing.resume(account, now, now, new_id), new_id)

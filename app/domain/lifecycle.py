@@ -52,14 +52,14 @@ def step(account: Account, now: datetime, new_id: NewId) -> Decision:
     if sub.status is Status.INCOMPLETE:
         return _expire(account, now, new_id)
     if sub.period is None:
-        return _unpayable(start(account, now, new_id), new_id)
+        return unpayable(start(account, now, new_id), new_id)
     if sub.cancel_at is not None and sub.cancel_at <= due:
         return end(account, sub.cancel_at, now, new_id)
     boundary = sub.period.end
     if due >= boundary and (sub.cancel_at_period_end or sub.cycles_left == 0):
         return end(account, boundary, now, new_id)
     if sub.pause is not None and sub.pause.resumes_at is not None and sub.pause.resumes_at <= due:
-        return _unpayable(pausing.resume(account, due, now, new_id), new_id)
+        return unpayable(pausing.resume(account, due, now, new_id), new_id)
     planned = sub.scheduled[0] if sub.scheduled and sub.pause is None else None
     if planned is not None and planned.due_at <= due:
         try:
@@ -69,7 +69,7 @@ def step(account: Account, now: datetime, new_id: NewId) -> Decision:
     if sub.status is Status.TRIALING:
         return _end_trial(account, now, new_id)
     renewed = periods.enter(account, sub.period_index + 1, Happening.RENEW, now, new_id)
-    return _unpayable(renewed, new_id)
+    return unpayable(renewed, new_id)
 
 
 def _planned(account: Account, planned: Scheduled, now: datetime, new_id: NewId) -> Decision:
@@ -79,14 +79,14 @@ def _planned(account: Account, planned: Scheduled, now: datetime, new_id: NewId)
     if planned.pause is not None:
         return pausing.pause_as_planned(account, planned, now, new_id)
     if planned.due_at < sub.period.end:
-        return changing.apply_planned(account, planned, now, new_id)
+        return unpayable(changing.apply_planned(account, planned, now, new_id), new_id)
     if sub.status is Status.TRIALING:
         return _end_trial(account, now, new_id, planned)
     index = sub.period_index + 1
-    return _unpayable(periods.enter(account, index, Happening.RENEW, now, new_id, planned), new_id)
+    return unpayable(periods.enter(account, index, Happening.RENEW, now, new_id, planned), new_id)
 
 
-def _unpayable(decision: Decision, new_id: NewId) -> Decision:
+def unpayable(decision: Decision, new_id: NewId) -> Decision:
     """The decision; where it bills somebody without a payment method, that has failed already."""
     sub = decision.subscriptions[0]
     if sub.status is not Status.ACTIVE:
@@ -332,7 +332,7 @@ def _end_trial(
         case TrialEnd.PAUSE:
             return pausing.pause_unpaid_trial(sub, new_id)
         case TrialEnd.CREATE_INVOICE:
-            return _unpayable(started, new_id)
+            return unpayable(started, new_id)
 
 
 def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from app.domain import billing, changing, items
+from app.domain import billing, changing, items, lifecycle
 from app.domain import policy as policies
 from app.domain.billing import Account
 from app.domain.calendar import Interval
@@ -274,7 +274,8 @@ def put(account: Account, planned: Plan, now: datetime, new_id: NewId) -> Decisi
         changed = replace(account, subscription=left, policy=policy)
         decision = changing.change(changed, change, now, now, new_id)
     new = planned.scheduled(0 if is_later else 1, now, new_id)
-    return _with(decision, replaced, new, planned.cancel_at, now, sub)
+    decision = _with(decision, replaced, new, planned.cancel_at, now, sub)
+    return lifecycle.unpayable(decision, new_id)
 
 
 def _differs(sub: Subscription, change: Change, now: datetime, new_id: NewId) -> bool:

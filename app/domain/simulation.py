@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from app.domain import collection, command, pausing, signup
+from app.domain import collection, command, signup
 from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import BillingError, InvalidRequest
@@ -250,7 +250,7 @@ def _decide(account: Account, sub: Subscription, act: Act, new_id: NewId) -> Dec
             wanted = Pause(act.at, act.invoices, act.resumes_at)
             return command.pause(account, wanted, act.when, act.unused, act.at, new_id)
         case Resuming():
-            return pausing.resume(account, act.at, act.at, new_id)
+            return command.resume(account, act.at, new_id)
         case Repricing():
             having = [item for item in sub.items if item.price.id == act.price_id]
             if not having:

@@ -8,7 +8,7 @@ from uuid import UUID
 from app import ids
 from app.db import billing, decisions, prices
 from app.db.base import Tx
-from app.domain import changing, command, pausing, phases, pricing
+from app.domain import changing, command, phases, pricing
 from app.domain.billing import Account
 from app.domain.decision import Decision, ScheduledState
 from app.domain.policy import PauseUnused, Settlement, When
@@ -145,7 +145,7 @@ async def resume(
     """Let a paused subscription go on, and collect what its pause has held back."""
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, subscription_id, expected_version)
-        decision = pausing.resume(account, now, now, new_id)
+        decision = command.resume(account, now, new_id)
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
     await collect(rt, decision, now)

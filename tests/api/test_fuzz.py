@@ -17,7 +17,7 @@ from tests.api.test_idempotency import until_ready
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
-SECONDS_MAX = 240
+SECONDS_MAX = 600
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
