@@ -42,6 +42,9 @@ def test_a_million_lives_are_charged_what_was_used(capsys: pytest.CaptureFixture
     with ProcessPoolExecutor(PROCESSES) as pool:
         for counted, done, stories in pool.map(block, range(FIRST, FIRST + LIVES, BLOCK)):
             lives, acts, wrong = lives + counted, acts + done, wrong + stories
+            if stories:
+                with capsys.disabled():
+                    print("", *stories, sep="\n")
             if lives % TOLD_EVERY < BLOCK:
                 with capsys.disabled():
                     print(f"\n{lives:,} lives, {acts:,} acts, {len(wrong)} wrong", end="")
