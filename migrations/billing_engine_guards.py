@@ -85,11 +85,15 @@ _PARTS: Final = ("invoice_line_discounts", "invoice_line_taxes")
 UPGRADE: Final[tuple[str, ...]] = (
     _OF_A_FINAL_INVOICE,
     _CREDIT_NOTES,
-    "CREATE TRIGGER credit_notes_guard BEFORE UPDATE OR DELETE ON credit_notes "
-    "FOR EACH ROW EXECUTE FUNCTION guard_credit_note()",
+    (
+        "CREATE TRIGGER credit_notes_guard BEFORE UPDATE OR DELETE ON credit_notes "
+        "FOR EACH ROW EXECUTE FUNCTION guard_credit_note()"
+    ),
     _CREDIT_NOTE_LINES,
-    "CREATE TRIGGER credit_note_lines_sum AFTER INSERT ON credit_note_lines "
-    "REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION guard_credited()",
+    (
+        "CREATE TRIGGER credit_note_lines_sum AFTER INSERT ON credit_note_lines "
+        "REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION guard_credited()"
+    ),
     "REVOKE UPDATE ON credit_note_lines FROM perennial_app, perennial_system",
     guards.refuse_changes("credit_note_lines"),
     f"GRANT DELETE ON {_DRAFTS} TO perennial_app, perennial_system",

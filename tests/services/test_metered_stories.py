@@ -34,7 +34,7 @@ async def subscribed(world: World, amount: str = "10", **options: object) -> tup
 
 
 async def test_usage_is_billed_in_arrears_in_the_period_of_its_own_time(world: World) -> None:
-    customer, sub = await subscribed(world)
+    customer, _ = await subscribed(world)
     await world.advance(days=10, expect=[])
     await tell(world, said(customer, 70), said(customer, 30))
     await world.advance(to=at(2026, 2, 28, 9), expect=RENEWED)
