@@ -15,6 +15,8 @@ TABLES = (
     "document_logos",
     "features",
     "meters",
+    "tax_engine_rates",
+    "tax_engines",
     "tax_registrations",
     "addon_plans",
     "document_settings",
@@ -140,6 +142,63 @@ def upgrade() -> None:
         ["merchant_id", "event_name"],
         unique=True,
         postgresql_where=sa.text("archived_at IS NULL"),
+    )
+    op.create_table(
+        "tax_engine_rates",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("tax_code", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("country", sa.Text(), nullable=False),
+        sa.Column(
+            "rates",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'[]'"),
+            nullable=False,
+        ),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("asked_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("expires_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "failure IN ('unreachable', 'refused', 'unreadable')",
+            name=op.f("ck_tax_engine_rates_failure"),
+        ),
+        sa.CheckConstraint(
+            "reason IN ('customer_exempt', 'small_business', 'reverse_charge', 'not_registered', 'outside_scope', 'zero_rated')",
+            name=op.f("ck_tax_engine_rates_reason"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id"], ["merchants.id"], name=op.f("fk_tax_engine_rates_merchants")
+        ),
+        sa.PrimaryKeyConstraint(
+            "merchant_id", "fingerprint", "tax_code", "day", name=op.f("pk_tax_engine_rates")
+        ),
+    )
+    op.create_index(
+        "ix_tax_engine_rates_expires_at", "tax_engine_rates", ["expires_at"], unique=False
+    )
+    op.create_table(
+        "tax_engines",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("fail_policy", sa.Text(), nullable=False),
+        sa.Column("ttl_seconds", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint(
+            "fail_policy IN ('block', 'use_table')", name=op.f("ck_tax_engines_fail_policy")
+        ),
+        sa.CheckConstraint(
+            "ttl_seconds BETWEEN 60 AND 2592000", name=op.f("ck_tax_engines_ttl_seconds")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id"], ["merchants.id"], name=op.f("fk_tax_engines_merchants")
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", name=op.f("pk_tax_engines")),
     )
     op.create_table(
         "tax_registrations",
@@ -1253,6 +1312,17 @@ def upgrade() -> None:
     )
     op.add_column("tax_rates", sa.Column("valid_from", sa.Date(), nullable=True))
     op.add_column("tax_rates", sa.Column("valid_until", sa.Date(), nullable=True))
+    op.add_column(
+        "tax_rates",
+        sa.Column("source", sa.Text(), server_default=sa.text("'merchant'"), nullable=False),
+    )
+    op.create_index(
+        "uq_tax_rates_tax_engine",
+        "tax_rates",
+        ["merchant_id", "country", "jurisdiction", "display_name", "rate_ppm"],
+        unique=True,
+        postgresql_where=sa.text("source = 'tax_engine'"),
+    )
     op.create_check_constraint(
         op.f("ck_balance_transactions_type"),
         "balance_transactions",
@@ -1458,6 +1528,9 @@ def upgrade() -> None:
         "region IS NULL OR (region ~ '^[A-Z]{2}-[A-Z0-9]{1,3}$' AND left(region, 2) = country)",
     )
     op.create_check_constraint(
+        op.f("ck_tax_rates_source"), "tax_rates", "source IN ('merchant', 'tax_engine')"
+    )
+    op.create_check_constraint(
         op.f("ck_tax_rates_validity"), "tax_rates", "valid_from < valid_until"
     )
     op.execute(
@@ -1502,6 +1575,7 @@ def downgrade() -> None:
         "ALTER TABLE invoice_line_discounts DROP CONSTRAINT fk_invoice_line_discounts_line_id"
     )
     op.drop_constraint(op.f("ck_tax_rates_validity"), "tax_rates", type_="check")
+    op.drop_constraint(op.f("ck_tax_rates_source"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_region"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_priority"), "tax_rates", type_="check")
     op.drop_constraint(op.f("ck_tax_rates_level"), "tax_rates", type_="check")
@@ -1560,6 +1634,12 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_coupons_currency"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_coupons_applies_to"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
+    op.drop_index(
+        "uq_tax_rates_tax_engine",
+        table_name="tax_rates",
+        postgresql_where=sa.text("source = 'tax_engine'"),
+    )
+    op.drop_column("tax_rates", "source")
     op.drop_column("tax_rates", "valid_until")
     op.drop_column("tax_rates", "valid_from")
     op.drop_column("tax_rates", "tax_codes")
@@ -1764,6 +1844,9 @@ def downgrade() -> None:
     op.drop_index("ix_addon_plans_plan_id", table_name="addon_plans")
     op.drop_table("addon_plans")
     op.drop_table("tax_registrations")
+    op.drop_table("tax_engines")
+    op.drop_index("ix_tax_engine_rates_expires_at", table_name="tax_engine_rates")
+    op.drop_table("tax_engine_rates")
     op.drop_index(
         "uq_meters_event_name", table_name="meters", postgresql_where=sa.text("archived_at IS NULL")
     )
