@@ -98,6 +98,12 @@ def test_every_operation_documents_its_problems_tags_and_keys(document) -> None:
             assert reference == {"$ref": f"#/components/responses/Problem{status}"}
 
 
+def test_every_choice_says_what_is_chosen(document) -> None:
+    schemas = document["components"]["schemas"]
+    choices = {name: schema for name, schema in schemas.items() if "enum" in schema}
+    assert [name for name, schema in choices.items() if not schema.get("description")] == []
+
+
 def test_every_route_is_documented(app, document) -> None:
     documented = {(method.upper(), path) for method, path, _ in operations(document)}
     for route in app.routes:
