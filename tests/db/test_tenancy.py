@@ -110,6 +110,8 @@ async def test_no_role_of_ours_can_step_over_the_policies(
         ("invoices", "DELETE"),
         ("plan_features", "DELETE"),
         ("subscription_tax_rates", "DELETE"),
+        ("tax_engine_rates", "DELETE"),
+        ("tax_engines", "DELETE"),
         ("tax_registrations", "DELETE"),
     }
 

@@ -11,6 +11,7 @@ from app.domain.errors import Unavailable
 from app.domain.tax_engine import FailPolicy
 from app.services import (
     customers,
+    pending_items,
     previews,
     tax,
     tax_engines,
@@ -18,6 +19,7 @@ from app.services import (
     tax_rates,
     tax_registrations,
 )
+from app.services.pending_items import CreateItem, NewItem
 from app.services.previews import PreviewInvoices
 from app.services.tax_engines import PutTaxEngine
 from app.services.tax_prefetch import answered
@@ -261,3 +263,20 @@ async def test_a_test_clock_takes_an_engine_along(world: World, engine: Engine) 
         "2026-03-31",
         "2026-04-30",
     ]
+
+
+async def test_what_waits_for_an_invoice_is_asked_for_with_it(world: World, engine: Engine) -> None:
+    customer, sub = await subscribed(world)
+    _, other = await subscribed(world)
+    item = NewItem(amount=500, description="Installation", tax_code="service")
+    cmd = CreateItem(customer_id=customer, item=item, currency="EUR", subscription_id=sub)
+    await answered(world.rt, lambda: pending_items.create(world.rt, world.caller, cmd))
+    await world.told()
+    engine.fault = "500"
+    # what is kept of the day it was noted on is forgotten by now, and the chunk cannot be loaded
+    await world.advance(months=1, expect=[])
+    assert (await world.subscription(sub))["parked_at"] is None
+    engine.fault = None
+    await world.advance_quietly(minutes=1)
+    # 19 % of 10.00 and of 5.00
+    assert (await totals(world, sub), await totals(world, other)) == ([1190, 1785], [1190, 1190])
