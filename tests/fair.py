@@ -272,7 +272,7 @@ class Fair:
         if is_credited:
             self.give_back(at, self.items)
         for stretch in self.stretches:
-            stretch.is_forfeited = True
+            stretch.is_forfeited |= stretch.start < at
         self._charge_setup(added)
         self.items, self.anchor = dict(items), at
         cycles, self.cycles = self.cycles, None
