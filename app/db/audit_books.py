@@ -338,10 +338,13 @@ BOOKS: Final = (
     ),
     Check(
         "discounts_end",
-        "A discount on a subscription that is used up or of one that ended gives nothing more.",
+        "No discount gives more periods than it has, or ends before what it is on began.",
         """
         SELECT d.merchant_id, d.id::text AS what FROM discounts d
-         WHERE {mine:d} AND (d.periods_remaining < 0 OR d.ended_at < d.created_at)
+          LEFT JOIN subscriptions s
+            ON s.merchant_id = d.merchant_id AND s.id = d.subscription_id
+         WHERE {mine:d} AND (d.periods_remaining < 0
+                             OR d.ended_at < least(d.created_at, s.start_at))
         """,
     ),
 )

@@ -76,7 +76,7 @@ async def test_a_sweep_by_hand_does_what_is_due_and_the_books_are_clean(
     assert did["attempts"] == did["succeeded"] == did["invoices"]
 
     after = await perennial.json("clock", "status")
-    assert [q["due"] for q in after["queues"]] == [0, 0, 0, 0]
+    assert not [q["name"] for q in after["queues"] if q["due"]]
     code, printed = await perennial.run("audit")
     assert code == 0
     assert "Clean: every promise holds." in printed

@@ -103,7 +103,7 @@ async def test_an_invoice_is_made_whole_or_not_at_all(world: World) -> None:
     with pytest.raises(asyncio.CancelledError):
         async with broken() as tx:
             rows = await renewals.subscriptions.claim_due(tx, renewals.WALL, world.now, 10)
-            await renewals._step_all(tx, rows, world.now)
+            await renewals._step_all(tx, rows, world.now, renewals.Left())
             raise asyncio.CancelledError
     assert len(await world.invoices(sub)) == 1
     await world.advance(minutes=1, expect=RENEWED)
