@@ -1,6 +1,7 @@
 """What a deployment may set, from the environment or `.env`; every value has a working default."""
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
@@ -24,6 +25,13 @@ class Settings(BaseSettings):
     simulator_url: str = "http://127.0.0.1:8127"
     admin_key: SecretStr | None = None
     """Bearer key of the merchants API (`POST /v1/merchants`); absent means that API is closed."""
+    secret_keys: Annotated[
+        SecretStr | None, Field(description="32 bytes in Base64 each, the newest first")
+    ] = None
+    """What secrets in the database are sealed with; absent means that none can be stored."""
+    secret_keys_file: Annotated[
+        Path | None, Field(description="the same in a file, in place of the variable")
+    ] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     pool_size: Annotated[int, Field(ge=1, le=200, description="connections per process")] = 10

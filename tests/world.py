@@ -78,6 +78,8 @@ PAID: Final = ("payment.succeeded", "invoice.paid")
 DECLINED: Final = ("payment.failed", "invoice.payment_failed")
 
 SETTLE_SECONDS_MAX: Final = 5
+SECRET_KEY: Final = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+"""What the secrets of tests are sealed with."""
 LEDGER_READ_TO: dict[str, int] = {}
 """How far each simulator's ledger has been read: a world looks at what came after it only."""
 
@@ -430,7 +432,7 @@ async def open_world(
     chosen = Settings(
         database_url=SecretStr(database_url),
         simulator_url=simulator.url if simulator else "http://127.0.0.1:9",
-        **settings,
+        **{"secret_keys": SecretStr(SECRET_KEY)} | settings,
     )
     if simulator is not None:
         read_to = LEDGER_READ_TO.get(simulator.url, 0)

@@ -5,7 +5,7 @@ Commands import what they need when they run, so that `--help` answers at once.
 
 import typer
 
-from app.cli import audit, clock, db, dev, import_, keys, openapi, serve, servers
+from app.cli import audit, clock, db, dev, import_, keys, openapi, secrets, serve, servers
 
 app = typer.Typer(
     name="perennial",
@@ -23,4 +23,5 @@ app.add_typer(import_.commands)
 app.add_typer(audit.commands)
 app.add_typer(clock.commands)
 app.add_typer(keys.commands)
+app.add_typer(secrets.commands)
 app.add_typer(openapi.commands)

@@ -56,6 +56,9 @@ def _run(embedded: "Embedded", port: int, simulator_port: int) -> int:
         environment["DATABASE_URL"] = embedded.start_postgres()
     if "redis_url" not in named:
         environment["REDIS_URL"] = embedded.start_valkey()
+    if not named & {"secret_keys", "secret_keys_file"}:
+        embedded.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        environment["PERENNIAL_SECRET_KEYS_FILE"] = str(servers.key_file(embedded.root))
     migrate = [*die_with_parent(signal.SIGTERM), *serve.perennial("migrate")]
     code = subprocess.run(migrate, env=os.environ | environment, check=False).returncode
     if code:

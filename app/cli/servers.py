@@ -1,6 +1,7 @@
 """Which PostgreSQL and Valkey a command talks to: those of the settings, or those running here."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -8,13 +9,28 @@ import typer
 
 DATA: Final = Path(".perennial")
 """Where `perennial dev` keeps the embedded servers' data."""
+KEYS: Final = "secrets.keys"
+"""In that directory: the keys that `perennial dev` keeps secrets with."""
 
 
 def named() -> set[str]:
-    """Which of `database_url` and `redis_url` the environment or `.env` sets."""
+    """Which of the servers, and of the keys of secrets, the environment or `.env` sets."""
     from app.settings import Settings
 
-    return Settings().model_fields_set & {"database_url", "redis_url"}
+    ours = {"database_url", "redis_url", "secret_keys", "secret_keys_file"}
+    return Settings().model_fields_set & ours
+
+
+def key_file(data: Path) -> Path:
+    """The file of the directory's own key of secrets, made on first need, for our eyes only."""
+    from app.secrets import new_key
+
+    file = data / KEYS
+    with suppress(FileExistsError):
+        made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "w") as out:
+            out.write(f"{new_key()}\n")
+    return file.resolve()
 
 
 def use_what_runs_here(context: typer.Context) -> None:
@@ -28,3 +44,5 @@ def use_what_runs_here(context: typer.Context) -> None:
     if running and "database_url" not in named():
         os.environ["DATABASE_URL"] = running.database
         os.environ.setdefault("REDIS_URL", running.redis)
+        if not named() & {"secret_keys", "secret_keys_file"}:
+            os.environ["PERENNIAL_SECRET_KEYS_FILE"] = str(key_file(DATA))

@@ -21,6 +21,7 @@ def with_runtime(work: "Callable[[Runtime], Awaitable[T]]") -> T:
     from app.bell import Silent
     from app.db.errors import Refused
     from app.runtime import open_runtime
+    from app.secrets import BadKeys
     from app.settings import settings
 
     log.configure("error", "console")
@@ -31,6 +32,8 @@ def with_runtime(work: "Callable[[Runtime], Awaitable[T]]") -> T:
 
     try:
         return asyncio.run(run())
+    except BadKeys as error:
+        fail(str(error))
     except OSError as error:
         fail(f"The database cannot be reached. Check DATABASE_URL. ({error})")
     except (asyncpg.PostgresError, Refused) as error:

@@ -18,6 +18,7 @@ from app.services import merchants
 from app.services.merchants import CreateMerchant
 from app.settings import Settings
 from tests.simulator import SimulatorProcess, start_simulator
+from tests.world import SECRET_KEY
 
 ADMIN_KEY = "admin-key-of-the-tests"
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -62,7 +63,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 @pytest.fixture(scope="session")
 async def shared_runtime(database_url: str) -> AsyncIterator[Runtime]:
     settings = Settings(
-        database_url=SecretStr(database_url), admin_key=SecretStr(ADMIN_KEY), pool_size=8
+        database_url=SecretStr(database_url),
+        admin_key=SecretStr(ADMIN_KEY),
+        secret_keys=SecretStr(SECRET_KEY),
+        pool_size=8,
     )
     async with open_runtime(settings, clock=ManualClock(NOW), bell=Silent()) as runtime:
         yield runtime
