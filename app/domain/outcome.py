@@ -1,8 +1,10 @@
 """What a gateway can answer to a charge, a refund or a look-up: values, never exceptions.
 
-Outcome        Succeeded | Pending | RequiresAction | Declined | Unknown | NotExecuted
+Outcome        Succeeded | Authorized | Pending | RequiresAction | Declined | Voided
+               | Unknown | NotExecuted
 RefundOutcome  Refunded | RefundPending | RefundDeclined | Unknown | NotExecuted
-Lookup         Found | NotFound | Inconclusive, of either
+VoidOutcome    Voided | VoidDeclined | Unknown | NotExecuted
+Lookup         Found | NotFound | Inconclusive, of a charge or a refund
 
 Three of them are easily confused and must not be. `Declined` says for certain that this charge
 moves no money. `NotExecuted` says for certain that this *call* did nothing: the same request may be
@@ -13,6 +15,7 @@ Amounts are whole minor units, in the gateway's own words: they are compared, ne
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
@@ -85,19 +88,36 @@ class Succeeded:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """The gateway has it and will know later; nothing is to be sent again."""
+class Authorized:
+    """Money is held and has not moved: `amount_minor` may be captured until `expires_at`."""
 
-    gateway_reference: str | None
+    gateway_reference: str
+    amount_minor: int
+    currency: str
+    expires_at: datetime | None = None
     network_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """The gateway has it and will know later, by `expected_by` if it says so; nothing is to be sent
+    again.
+    """
+
+    gateway_reference: str | None
+    network_transaction_id: str | None = None
+    expected_by: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequiresAction:
-    """The customer must do something first, at `action_url` if the gateway has such a page."""
+    """The customer must do something first: at `action_url` if the gateway has such a page, or in
+    the shop's own page with `client_secret` if the gateway's script asks for one.
+    """
 
     gateway_reference: str | None
     action_url: str | None = None
+    client_secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +152,33 @@ class NotExecuted:
     retry_after_seconds: int | None = None
 
 
-Outcome: TypeAlias = Succeeded | Pending | RequiresAction | Declined | Unknown | NotExecuted
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """What was held or waited for the customer is given up: it moves no money, now or later."""
+
+    gateway_reference: str
+
+
+class VoidDeclineReason(StrEnum):
+    """Why nothing was given up."""
+
+    ALREADY_CAPTURED = "already_captured"
+    NOT_FOUND = "not_found"
+    NOT_VOIDABLE = "not_voidable"
+
+
+@dataclass(frozen=True, slots=True)
+class VoidDeclined:
+    """A definite no: what there was stays as it is; look it up to learn how that is."""
+
+    reason: VoidDeclineReason
+    gateway_code: str
+
+
+Outcome: TypeAlias = (
+    Succeeded | Authorized | Pending | RequiresAction | Declined | Voided | Unknown | NotExecuted
+)
+VoidOutcome: TypeAlias = Voided | VoidDeclined | Unknown | NotExecuted
 
 
 class RefundDeclineReason(StrEnum):
@@ -190,6 +236,8 @@ class Found(Generic[Answered_co]):
 
     outcome: Answered_co
     others: tuple[str, ...] = ()
+    reference: str | None = None
+    """Our reference as the gateway shows it; only where the look-up was by the gateway's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,54 @@
-"""What every payment gateway adapter promises, and what the engine may know about it.
+"""What every payment gateway adapter promises.
 
-An adapter turns one gateway's words into the values of app.domain.outcome. It holds no billing
-rule, opens no transaction, and retries nothing: each call is one request, and what to do about an
-uncertain answer is the engine's decision, driven by `Capabilities` and never by a gateway's name.
+An adapter turns one gateway's words into the values of app.domain.outcome, vault and dispute. It
+holds no billing rule, opens no transaction, and retries nothing: what to do about an uncertain
+answer is the engine's decision, driven by `Capabilities`, never by a gateway's name. One verb may
+take several requests (an order, then its payment), as long as repeating it is no more dangerous
+than its declared repeatability says.
 
 Declines, unknowns and refused refunds are values. Exceptions are for what no retry will mend, and
-one raised by `charge` or `refund` promises that this call was not executed:
+one raised by a verb that moves money or changes the vault promises that the call was not executed:
 
 GatewayError
 ├── ConfigurationError    this account cannot be opened with these settings
 ├── AuthenticationError   the gateway does not accept the credentials
-└── InvalidRequestError   the gateway cannot accept what we sent: a fault in our code or settings
+├── InvalidRequestError   the gateway cannot accept what we sent: a fault in our code or settings
+├── ListingFailed         its books cannot be read to the end just now; ask again later
+├── WebhookRefused        a delivery that is not the gateway's, or not for this account
+└── WebhookUnverifiable   whether it is cannot be told just now: let the gateway deliver it again
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final, Protocol, TypeAlias
+from typing import ClassVar, Final, Protocol
 
 from pydantic import SecretStr
 
-from app.domain.outcome import Outcome, PaymentLookup, RefundLookup, RefundOutcome
+from app.domain.dispute import DisputeLookup, DisputeReport
+from app.domain.outcome import (
+    Outcome,
+    PaymentLookup,
+    RefundLookup,
+    RefundOutcome,
+    VoidOutcome,
+)
+from app.domain.vault import CustomerOutcome, DetachOutcome, MethodLookup, SetupOutcome
+from app.gateways.capabilities import Capabilities
+from app.gateways.reports import GatewayEvent, GatewayTransaction, WebhookDelivery
+from app.gateways.requests import (
+    CaptureRequest,
+    ChargeRequest,
+    CustomerRequest,
+    MethodReference,
+    PaymentQuery,
+    RefundQuery,
+    RefundRequest,
+    SetupCompletion,
+    SetupRequest,
+    TimeWindow,
+    VoidRequest,
+)
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
 """Beyond this a gateway is down, and a connection that was never made is safely not executed."""
@@ -49,6 +77,20 @@ class InvalidRequestError(GatewayError):
         self.param = param
 
 
+class ListingFailed(GatewayError):
+    """The gateway's books cannot be read to the end just now; nothing may be concluded from what
+    was read.
+    """
+
+
+class WebhookRefused(GatewayError):
+    """The delivery is not this gateway's, not for this account, or not of this mode."""
+
+
+class WebhookUnverifiable(GatewayError):
+    """What would prove the delivery cannot be reached just now."""
+
+
 class AccountMode(StrEnum):
     """Whether an account moves real money."""
 
@@ -62,6 +104,11 @@ class AccountSettings:
 
     mode: AccountMode
     credentials: Mapping[str, SecretStr] = field(default_factory=dict)
+    """By the name of a `CredentialField`."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What is set and is no secret, by the name of a `CredentialField`."""
+    webhook_secrets: tuple[SecretStr, ...] = ()
+    """What deliveries are verified by: the present one, then the one before it while it counts."""
     base_url: str | None = None
     """Where to speak to instead of the usual address; refused for a live account."""
     connect_timeout_seconds: int = CONNECT_TIMEOUT_SECONDS
@@ -69,103 +116,21 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class NativeKey:
-    """The gateway answers a repeated key with the first answer, while it remembers the key."""
+class CredentialField:
+    """One thing that an account needs to be opened; the API asks for it by `name`.
 
-    ttl_seconds: int
-    margin_seconds: int
-    """How long before the end of that life we stop trusting it."""
+    A value that begins with one of the other mode's prefixes is refused: a live key never serves a
+    test account, nor the other way about.
+    """
 
-    def covers(self, age_seconds: int) -> bool:
-        """Whether a request first sent `age_seconds` ago may be sent again, byte for byte."""
-        return 0 <= age_seconds < self.ttl_seconds - self.margin_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class PerOrder:
-    """One success per order object: look the order up, then repeat only on that same order."""
-
-
-@dataclass(frozen=True, slots=True)
-class FuzzyWindow:
-    """The gateway may refuse a lookalike within the window: a belt, never a licence to repeat."""
-
-    window_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoKey:
-    """A repetition is a second execution: look up only, never send again."""
-
-
-Repeatability: TypeAlias = NativeKey | PerOrder | FuzzyWindow | NoKey
-
-
-class AmountFormat(StrEnum):
-    """How amounts travel to the gateway."""
-
-    MINOR_INTEGER = "minor_integer"
-    DECIMAL_STRING = "decimal_string"
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the engine must know about a gateway, as data."""
-
-    charge_repeatability: Repeatability
-    refund_repeatability: Repeatability
-    lookup_freshness_seconds: int
-    """A payment this old is visible to a look-up, if it exists."""
-    effect_latest_seconds: int
-    """A request sent this long ago has had its effect by now, or never will."""
-    reference_length_max: int
-    amount_format: AmountFormat
-    currencies: frozenset[str] | None = None
-    """None means whatever ISO 4217 knows."""
-    requires_lead_time_seconds: int = 0
-    """How long before the due moment a charge must be submitted."""
-    moves_real_money: bool = True
-    """False for a gateway that only pretends: it is refused for live accounts."""
-
-    def absence_is_proof(self, age_seconds: int) -> bool:
-        """Whether a definitive "not found" of a request this old means it was never executed."""
-        return age_seconds > max(self.lookup_freshness_seconds, self.effect_latest_seconds)
-
-
-class Sequence(StrEnum):
-    """Where a charge stands in the series that the customer agreed to."""
-
-    INITIAL = "initial"
-    SUBSEQUENT = "subsequent"
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeRequest:
-    """One off-session charge, complete: equal requests make byte-identical calls."""
-
-    attempt_code: str
-    """Our reference, by which `find_payment` finds it again; unique for ever."""
-    idempotency_key: str
-    amount_minor: int
-    currency: str
-    payment_method_reference: str
-    invoice_number: str
+    name: str
     description: str
-    sequence: Sequence = Sequence.SUBSEQUENT
-    customer_reference: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RefundRequest:
-    """One refund of a charge that succeeded, in whole or in part."""
-
-    refund_code: str
-    """Our reference, by which `find_refund` finds it again; unique for ever."""
-    idempotency_key: str
-    payment_reference: str
-    """The gateway's own reference of the charge (`Succeeded.gateway_reference`)."""
-    amount_minor: int
-    currency: str
+    is_secret: bool = True
+    is_required: bool = True
+    test_prefixes: tuple[str, ...] = ()
+    live_prefixes: tuple[str, ...] = ()
+    pattern: str | None = None
+    """A regular expression that the whole value matches."""
 
 
 class CredentialCheck(StrEnum):
@@ -180,26 +145,101 @@ class Gateway(Protocol):
     """One open account at one gateway. Safe for any number of calls at once on one event loop."""
 
     name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine may rely on at this account."""
+        ...
+
+    # ── the customer and the vault ────────────────────────────────────────────────────────────────
+
+    async def create_customer(self, request: CustomerRequest) -> CustomerOutcome:
+        """Make the customer known at the gateway; one who is known already is found."""
+        ...
+
+    async def start_setup(self, request: SetupRequest) -> SetupOutcome:
+        """Begin to keep a payment method: what the storefront needs for the customer's part."""
+        ...
+
+    async def complete_setup(self, request: SetupCompletion) -> SetupOutcome:
+        """What became of a set-up, and whatever is left to do of it. May be called at any time and
+        again: a set-up leads to one payment method.
+        """
+        ...
+
+    async def get_payment_method(self, method: MethodReference) -> MethodLookup:
+        """How the gateway keeps it now; changes nothing."""
+        ...
+
+    async def detach_payment_method(
+        self, method: MethodReference, *, idempotency_key: str
+    ) -> DetachOutcome:
+        """Let go of it: nothing can charge it any more. One that is gone is `Detached`."""
+        ...
+
+    # ── money ─────────────────────────────────────────────────────────────────────────────────────
 
     async def charge(self, request: ChargeRequest) -> Outcome:
-        """Take money off-session, once per idempotency key."""
+        """Take money off-session, or hold it, once per idempotency key."""
+        ...
+
+    async def capture(self, request: CaptureRequest) -> Outcome:
+        """Take what was held, once per idempotency key."""
+        ...
+
+    async def void(self, request: VoidRequest) -> VoidOutcome:
+        """Give up what was held or waits for the customer; captured money is not touched."""
         ...
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """Give money back, once per idempotency key."""
         ...
 
-    async def find_payment(self, reference: str) -> PaymentLookup:
-        """How the charge with our `reference` stands now; changes nothing."""
+    # ── finding out; none of it changes anything ──────────────────────────────────────────────────
+
+    async def find_payment(self, query: PaymentQuery) -> PaymentLookup:
+        """How the charge with our reference stands now."""
         ...
 
-    async def find_refund(self, reference: str) -> RefundLookup:
-        """How the refund with our `reference` stands now; changes nothing."""
+    async def fetch_payment(self, gateway_reference: str) -> PaymentLookup:
+        """How the charge that the gateway calls so stands now, with our reference in `Found`."""
+        ...
+
+    async def find_refund(self, query: RefundQuery) -> RefundLookup:
+        """How the refund with our reference stands now."""
+        ...
+
+    async def fetch_refund(
+        self, gateway_reference: str, payment_reference: str | None = None
+    ) -> RefundLookup:
+        """How the refund that the gateway calls so stands now, with our reference in `Found`."""
+        ...
+
+    async def fetch_dispute(self, gateway_reference: str) -> DisputeLookup:
+        """How a dispute stands now."""
+        ...
+
+    def list_transactions(self, window: TimeWindow) -> AsyncIterator[GatewayTransaction]:
+        """Every charge and refund made in the window, in any order, each once. Raises
+        ListingFailed where the list breaks off.
+        """
+        ...
+
+    def list_disputes(self, window: TimeWindow) -> AsyncIterator[DisputeReport]:
+        """Every dispute opened or changed in the window. Raises ListingFailed."""
         ...
 
     async def check_credentials(self) -> CredentialCheck:
-        """Whether the gateway accepts this account's credentials; changes nothing."""
+        """Whether the gateway accepts this account's credentials."""
+        ...
+
+    # ── what the gateway tells ────────────────────────────────────────────────────────────────────
+
+    async def verify_webhook(self, delivery: WebhookDelivery) -> tuple[GatewayEvent, ...]:
+        """What a delivery is about, once it is proved to be the gateway's and for this account.
+
+        Raises WebhookRefused, WebhookUnverifiable. Nothing is parsed before the proof.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -217,7 +257,12 @@ class GatewayFactory(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine may rely on."""
+        """What the engine may rely on at any account."""
+        ...
+
+    @property
+    def fields(self) -> tuple[CredentialField, ...]:
+        """What an account needs to be opened."""
         ...
 
     def __call__(self, account: AccountSettings) -> Gateway: ...

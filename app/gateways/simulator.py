@@ -35,15 +35,12 @@ from app.domain.outcome import (
 )
 from app.gateways.base import (
     AccountSettings,
-    AmountFormat,
     AuthenticationError,
-    Capabilities,
-    ChargeRequest,
     CredentialCheck,
     InvalidRequestError,
-    NativeKey,
-    RefundRequest,
 )
+from app.gateways.capabilities import AmountFormat, Capabilities, NativeKey
+from app.gateways.requests import ChargeRequest, RefundRequest
 from app.http import Answer, HttpClient, Lost, NotSent
 from app.settings import settings
 

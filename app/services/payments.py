@@ -41,16 +41,13 @@ from app.gateways.base import (
     AccountMode,
     AccountSettings,
     AuthenticationError,
-    Capabilities,
-    ChargeRequest,
     ConfigurationError,
     Gateway,
     InvalidRequestError,
-    NativeKey,
 )
-from app.gateways.base import (
-    Sequence as ChargeSequence,
-)
+from app.gateways.capabilities import Capabilities, NativeKey
+from app.gateways.requests import ChargeRequest
+from app.gateways.requests import Sequence as ChargeSequence
 from app.ids import new_id
 from app.runtime import Runtime
 

@@ -14,7 +14,8 @@ from app.domain.outcome import (
     Unknown,
 )
 from app.domain.refund import Refund
-from app.gateways.base import AuthenticationError, Gateway, InvalidRequestError, RefundRequest
+from app.gateways.base import AuthenticationError, Gateway, InvalidRequestError
+from app.gateways.requests import RefundRequest
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services.payments import open_account

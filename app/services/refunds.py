@@ -20,9 +20,7 @@ from app.domain.outcome import (
     RefundDeclineReason,
 )
 from app.domain.refund import Refund
-from app.gateways.base import (
-    NativeKey,
-)
+from app.gateways.capabilities import NativeKey
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, idempotency, refund_calls

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from app import ids
 from app.domain.outcome import DeclineAdvice, DeclineCategory, DeclineReason
-from app.gateways.base import AccountMode, AccountSettings, ChargeRequest, Gateway, RefundRequest
+from app.gateways.base import AccountMode, AccountSettings, Gateway
 from app.gateways.registry import open_gateway
+from app.gateways.requests import ChargeRequest, RefundRequest
 from tests.simulator import SimulatorProcess, free_port
 
 Verdict = tuple[DeclineCategory, DeclineReason, DeclineAdvice]

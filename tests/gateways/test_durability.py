@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.domain.outcome import Declined, Found, NotExecuted, NotFound, Outcome, Succeeded, Unknown
-from app.gateways.base import ChargeRequest, Gateway
+from app.gateways.base import Gateway
+from app.gateways.requests import ChargeRequest
 from tests.gateways.harness import SimulatorHarness, charge_of
 from tests.simulator import SimulatorProcess, start_simulator
 
