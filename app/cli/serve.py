@@ -93,6 +93,6 @@ def simulator(
 
     For development and tests: live merchants are refused.
     """
-    from app.simulator.server import serve
+    from app.simulator.application import serve
 
     serve(ledger, host=host, port=port)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from app.domain.collection import LOOK_UP_DELAYS, MANUAL_REVIEW, SEND_LEASE
+from app.domain.collection import SEND_LEASE
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
@@ -21,6 +21,7 @@ from app.domain.outcome import (
 )
 from app.domain.payment import Attempt, Payment
 from app.domain.refund import Refund, Status
+from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW
 
 
 def request(  # noqa: PLR0913  what is refunded, why, when, and how things are named

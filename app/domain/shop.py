@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from app.domain import billing, collection, crediting, finalizing, lifecycle
+from app.domain import billing, collection, crediting, finalizing, lifecycle, settling
 from app.domain import policy as policies
 from app.domain.balance import Balance
 from app.domain.billing import Account, Metered
@@ -254,7 +254,7 @@ class Shop:
         if self.declines:
             self.declines -= 1
             outcome = DECLINED
-        settled = collection.settle(Bill(invoice, sent, attempt, sub), outcome, at, self.new_id)
+        settled = settling.settle(Bill(invoice, sent, attempt, sub), outcome, at, self.new_id)
         self.record(settled, at)
         if outcome is DECLINED and attempt.ordinal < ATTEMPTS_MAX:
             [failed] = settled.payments

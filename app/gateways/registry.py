@@ -4,6 +4,7 @@ A package adds a gateway by an entry point in the group `perennial.gateways`; th
 GatewayFactory (an adapter's class will do), and the entry point's name is the gateway's name.
 """
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -13,14 +14,15 @@ from app.gateways.base import (
     AccountMode,
     AccountSettings,
     ConfigurationError,
+    CredentialField,
     Gateway,
     GatewayFactory,
 )
-from app.gateways.simulator import SimulatorGateway
+from app.gateways.simulator import SIMULATOR
 
 ENTRY_POINT_GROUP: Final = "perennial.gateways"
 BUILT_IN: Final[Mapping[str, GatewayFactory]] = MappingProxyType(
-    {SimulatorGateway.name: SimulatorGateway}
+    {gateway.name: gateway for gateway in (SIMULATOR,)}
 )
 
 
@@ -53,4 +55,38 @@ def open_gateway(name: str, account: AccountSettings) -> Gateway:
             )
         if account.base_url is not None:
             raise ConfigurationError("A live account always speaks to the gateway's own address.")
+    check(opens, account)
     return opens(account)
+
+
+def check(opens: GatewayFactory, account: AccountSettings) -> None:
+    """Whether the account has what the gateway needs, in the right form and of the right mode.
+
+    Raises ConfigurationError, which names fields and never their values.
+    """
+    fields = {field.name: field for field in opens.fields}
+    for given, is_secret in ((account.credentials, True), (account.options, False)):
+        for name in given:
+            if name not in fields or fields[name].is_secret is not is_secret:
+                kind = "credential" if is_secret else "option"
+                raise ConfigurationError(f"The gateway “{opens.name}” has no {kind} “{name}”.")
+    for field in opens.fields:
+        _check_field(field, account)
+
+
+def _check_field(field: CredentialField, account: AccountSettings) -> None:
+    secret = account.credentials.get(field.name)
+    value = account.options.get(field.name) if secret is None else secret.get_secret_value()
+    if not value:
+        if field.is_required:
+            raise ConfigurationError(f"“{field.name}” is missing: {field.description}")
+        return
+    is_live = account.mode is AccountMode.LIVE
+    foreign = field.test_prefixes if is_live else field.live_prefixes
+    if value.startswith(foreign):
+        other = AccountMode.TEST if is_live else AccountMode.LIVE
+        raise ConfigurationError(
+            f"“{field.name}” is of {other} mode, and the account is of {account.mode} mode."
+        )
+    if field.pattern is not None and not re.fullmatch(field.pattern, value):
+        raise ConfigurationError(f"“{field.name}” does not look like one: {field.description}")

@@ -20,11 +20,12 @@ from app.db import accounts, decisions, payments
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
-from app.domain import collection
+from app.domain import collection, settling
 from app.domain.collection import SEND_LEASE, Bill
 from app.domain.decision import Decision
 from app.domain.errors import BillingError
 from app.domain.outcome import (
+    Authorized,
     DeclineAdvice,
     DeclineCategory,
     Declined,
@@ -43,10 +44,11 @@ from app.gateways.base import (
     AuthenticationError,
     ConfigurationError,
     Gateway,
+    GatewayError,
     InvalidRequestError,
 )
 from app.gateways.capabilities import Capabilities, NativeKey
-from app.gateways.requests import ChargeRequest
+from app.gateways.requests import CaptureRequest, ChargeRequest, PaymentQuery
 from app.gateways.requests import Sequence as ChargeSequence
 from app.ids import new_id
 from app.runtime import Runtime
@@ -197,6 +199,19 @@ def charge_request(attempt: Attempt, number: str | None, method: Row) -> ChargeR
     )
 
 
+def query_of(attempt: Attempt, method: Row) -> PaymentQuery:
+    """How an attempt is looked for: by our reference, with all that may narrow the search."""
+    return PaymentQuery(
+        reference=attempt.reference,
+        created_at=attempt.created_at,
+        gateway_reference=attempt.gateway_reference,
+        customer_reference=method["gateway_customer_reference"],
+        payment_method_reference=method["gateway_reference"],
+        amount_minor=attempt.amount,
+        currency=attempt.currency,
+    )
+
+
 async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collected:
     """Send the calls, so many at once, and settle answers in groups while others are under way."""
     answers: asyncio.Queue[tuple[Attempt, Outcome]] = asyncio.Queue()
@@ -259,6 +274,27 @@ async def charge(gateway: Gateway, request: ChargeRequest, *, again: bool = Fals
         return Unknown(f"adapter_fault_{type(error).__name__}")
 
 
+async def capture(gateway: Gateway, attempt: Attempt, held: Authorized) -> Outcome:
+    """Take what is held for an attempt; never more than it, however often this is asked."""
+    if (held.amount_minor, held.currency) != (attempt.amount, attempt.currency):
+        return held
+    request = CaptureRequest(
+        idempotency_key=f"{attempt.idempotency_key}-capture",
+        payment_reference=held.gateway_reference,
+        amount_minor=attempt.amount,
+        currency=attempt.currency,
+    )
+    try:
+        return await gateway.capture(request)
+    except GatewayError as error:
+        # It is held all the same: the next look-up says what became of it.
+        logger.error("collect.not_captured", gateway=gateway.name, reason=str(error))
+        return held
+    except Exception as error:
+        logger.exception("collect.adapter_fault", gateway=gateway.name)
+        return Unknown(f"adapter_fault_{type(error).__name__}", held.gateway_reference)
+
+
 async def settle_all(
     rt: Runtime, answers: Sequence[tuple[Attempt, Outcome]], now: datetime
 ) -> Collected:
@@ -305,10 +341,10 @@ async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datet
 def _decide(bill: Bill, attempt: Attempt, outcome: Outcome, now: datetime) -> Decision:
     """What follows from an answer; one that makes no sense must not hold up the others."""
     try:
-        return collection.settle(bill, outcome, now, new_id)
+        return settling.settle(bill, outcome, now, new_id)
     except Exception as error:
         logger.exception("collect.unsettled", attempt=str(attempt.id))
-        return collection.look_again(attempt, f"it cannot be settled: {error}", now)
+        return settling.look_again(attempt, f"it cannot be settled: {error}", now)
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
@@ -355,11 +391,14 @@ async def _find_out(
         return
     gateway = open_account(rt, method)
     async with places:
-        found = await gateway.find_payment(attempt.reference)
+        found = await gateway.find_payment(query_of(attempt, method))
     age = int((now - attempt.created_at).total_seconds())
     capabilities = gateway.capabilities
     match found:
         case Found(outcome=outcome, others=others):
+            if isinstance(outcome, Authorized):
+                async with places:
+                    outcome = await capture(gateway, attempt, outcome)
             await settle_all(rt, [(attempt, outcome)], now)
             if others:
                 logger.error("collect.charged_twice", attempt=str(attempt.id), others=others)
@@ -387,7 +426,7 @@ async def _review(rt: Runtime, attempt: Attempt, cause: str) -> None:
     """Leave word for a person, whatever became of the attempt."""
     async with rt.db.begin_system() as tx:
         [(fresh, _)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
-        await decisions.record(tx, [collection.review(fresh, cause)], rt.clock.now())
+        await decisions.record(tx, [settling.review(fresh, cause)], rt.clock.now())
 
 
 async def _record_alone(rt: Runtime, attempt: Attempt, detail: str | None, now: datetime) -> None:
@@ -400,9 +439,9 @@ async def _record_alone(rt: Runtime, attempt: Attempt, detail: str | None, now: 
         if detail is None and fresh.gateway_reference is not None:
             detail = f"the gateway does not know its own {fresh.gateway_reference} any more"
         if detail is None:
-            decision = collection.never_executed(replace(bill, attempt=fresh), now)
+            decision = settling.never_executed(replace(bill, attempt=fresh), now)
         else:
-            decision = collection.look_again(fresh, detail, now)
+            decision = settling.look_again(fresh, detail, now)
         await decisions.record(tx, [decision], now)
 
 

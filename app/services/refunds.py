@@ -21,6 +21,7 @@ from app.domain.outcome import (
 )
 from app.domain.refund import Refund
 from app.gateways.capabilities import NativeKey
+from app.gateways.requests import RefundQuery
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, idempotency, refund_calls
@@ -84,7 +85,15 @@ async def _resolve(rt: Runtime, refund: Refund, call: Row, now: datetime) -> Non
 
 async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
     gateway = open_account(rt, call)
-    found = await gateway.find_refund(refund.reference)
+    query = RefundQuery(
+        reference=refund.reference,
+        created_at=refund.created_at,
+        gateway_reference=refund.gateway_reference,
+        payment_reference=call["payment_reference"],
+        amount_minor=refund.amount,
+        currency=refund.currency,
+    )
+    found = await gateway.find_refund(query)
     age = int((now - refund.created_at).total_seconds())
     match found:
         case Found(outcome=outcome):

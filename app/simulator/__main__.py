@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from app.simulator.server import serve
+from app.simulator.application import serve
 
 DEFAULT_PORT: Final = 8127
 

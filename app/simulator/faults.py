@@ -27,6 +27,12 @@ class Operation(StrEnum):
     CHARGE = "charge"
     REFUND = "refund"
     LOOKUP = "lookup"
+    CAPTURE = "capture"
+    VOID = "void"
+    ORDER = "order"
+    CUSTOMER = "customer"
+    SETUP = "setup"
+    DETACH = "detach"
 
 
 class Kind(StrEnum):

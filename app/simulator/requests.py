@@ -4,6 +4,8 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.simulator.behaviour import DECLINE_CODES
+
 AMOUNT_MAX: Final = 10**12
 """Far beyond any real charge; keeps every sum inside SQLite's 64 bits."""
 REFERENCE_LENGTH_MAX: Final = 40
@@ -46,6 +48,22 @@ class ChargeBody(Body):
     invoice_number: Text | None = None
     description: Text | None = None
     sequence: Literal["initial", "subsequent"] = "subsequent"
+    network_transaction_id: Text | None = None
+    capture: bool = True
+    """False: the money is only held."""
+    order: Text | None = None
+    """An order of POST /v1/orders: at most one charge on it ever succeeds."""
+
+
+class CaptureBody(Body):
+    """POST /v1/charges/{id}/capture: what is not captured is given up."""
+
+    amount: Amount
+    currency: Currency
+
+
+class VoidBody(Body):
+    """POST /v1/charges/{id}/void."""
 
 
 class RefundBody(Body):
@@ -57,11 +75,68 @@ class RefundBody(Body):
     currency: Currency
 
 
+class OrderBody(Body):
+    """POST /v1/orders."""
+
+    receipt: Reference
+    amount: Amount
+    currency: Currency
+
+
+class CustomerBody(Body):
+    """POST /v1/customers."""
+
+    reference: Reference
+    email: Text | None = None
+    name: Text | None = None
+
+
 class PaymentMethodBody(Body):
     """POST /v1/payment_methods: a token in the vault that behaves like a magic one."""
 
     behaves_like: Token
     customer: Text | None = None
+
+
+class SetupBody(Body):
+    """POST /v1/setups."""
+
+    reference: Reference
+    customer: Text
+
+
+class ConfirmBody(Body):
+    """POST /setups/{id}/confirm and /actions/{id}/confirm: the customer's part.
+
+    For a set-up, what the new payment method behaves like; a decline code makes it fail.
+    """
+
+    client_secret: Text
+    behaves_like: Token = "pm_sim_ok"
+    decline_code: Annotated[
+        str | None, Field(json_schema_extra={"enum": sorted(DECLINE_CODES)})
+    ] = None
+
+
+class DisputeBody(Body):
+    """POST /v1/disputes: the customer's bank takes a charge back, or a part of it."""
+
+    charge: Text
+    amount: Amount | None = None
+    reason: Text = "fraudulent"
+
+
+class DisputeUpdate(Body):
+    """POST /v1/disputes/{id}."""
+
+    status: Literal["under_review", "won", "lost", "closed"]
+
+
+class EndpointBody(Body):
+    """PUT /v1/webhook_endpoint: where events are delivered to, and signed with what."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{1,500}$")]
+    secret: Annotated[str, StringConstraints(pattern=r"^whsec_[A-Za-z0-9+/=]{16,200}$")]
 
 
 Validated = TypeVar("Validated", bound=BaseModel)

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import collection, payment
-from app.domain.collection import LOOK_UP_DELAYS, MANUAL_REVIEW, Bill
+from app.domain import collection, payment, settling
+from app.domain.collection import Bill
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import Status as InvoiceStatus
 from app.domain.ledger import Account
 from app.domain.outcome import (
+    Authorized,
     DeclineAdvice,
     DeclineCategory,
     Declined,
@@ -24,8 +25,10 @@ from app.domain.outcome import (
     RequiresAction,
     Succeeded,
     Unknown,
+    Voided,
 )
 from app.domain.payment import IN_FLIGHT, AttemptStatus, Status
+from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW
 from app.domain.subscription import Status as SubscriptionStatus
 from tests.domain.books import GATEWAY, METHOD, START, Books, order, price
 
@@ -48,10 +51,12 @@ OUTCOMES = {
     "requires_action": RequiresAction("ch_1", "https://bank.example/3ds"),
     "unknown": Unknown("timeout"),
     "not_executed": NotExecuted("rate_limited", 60),
+    "authorized": Authorized("ch_1", 1000, "EUR"),
+    "voided": Voided("ch_1"),
     "wrong_amount": Succeeded("ch_1", 999, "EUR"),
     "wrong_currency": Succeeded("ch_1", 1000, "USD"),
 }
-SETTLING = {"succeeded", "declined"}
+SETTLING = {"succeeded", "declined", "voided"}
 outcomes = st.sampled_from(sorted(OUTCOMES))
 
 
@@ -76,7 +81,7 @@ def begin(books, now=START):
 
 
 def settle(books, outcome, now=START):
-    return books.record(collection.settle(bill(books), outcome, now, books.new_id))
+    return books.record(settling.settle(bill(books), outcome, now, books.new_id))
 
 
 def check(books):
@@ -130,7 +135,7 @@ def test_any_course_of_collecting_keeps_the_books(steps):
             elif step == "lost":
                 flying = whole.attempt.status in IN_FLIGHT
                 if flying and whole.attempt.gateway_reference is None:
-                    books.record(collection.never_executed(whole, now))
+                    books.record(settling.never_executed(whole, now))
             else:
                 settle(books, OUTCOMES[step], now)
         except Conflict:
@@ -162,7 +167,27 @@ def test_what_is_settled_is_not_settled_otherwise(first, then):
     assert bill(books).attempt.status is status
     # Only money that moved after a no is worth a word, and it is one to a person.
     noted = (bill(books).attempt.detail or "").startswith(MANUAL_REVIEW)
-    assert noted == (first == "declined" and isinstance(OUTCOMES[then], Succeeded))
+    assert noted == (first != "succeeded" and isinstance(OUTCOMES[then], Succeeded))
+
+
+def test_what_was_given_up_waits_for_a_method_and_tells_nobody():
+    books = begin(shop())
+    settle(books, OUTCOMES["requires_action"])
+    told = books.told.copy()
+    settle(books, OUTCOMES["voided"])
+    whole = bill(books)
+    assert (whole.attempt.status, whole.payment.status) == ("canceled", "requires_payment_method")
+    assert books.told == told
+    assert whole.invoice.status is InvoiceStatus.OPEN
+
+
+def test_money_that_is_held_is_not_counted_as_paid():
+    books = begin(shop())
+    before = books.ledger()
+    settle(books, OUTCOMES["authorized"])
+    assert (books.ledger(), bill(books).payment.status) == (before, Status.PROCESSING)
+    settle(books, replace(OUTCOMES["authorized"], amount_minor=999))
+    assert bill(books).attempt.detail == f"{MANUAL_REVIEW}the gateway holds 999 EUR"
 
 
 def test_a_second_capture_under_another_name_is_told_to_a_person_once():
@@ -183,7 +208,9 @@ def test_success_posts_cash_and_the_fee_that_was_kept():
     assert {e.debit for e in books.entries} >= {f"cash:{GATEWAY}", Account.GATEWAY_FEES}
 
 
-@pytest.mark.parametrize("flying", ["pending", "unknown", "requires_action", "not_executed"])
+@pytest.mark.parametrize(
+    "flying", ["pending", "authorized", "unknown", "requires_action", "not_executed"]
+)
 def test_while_money_may_be_moving_nothing_else_may_touch_the_invoice(flying):
     books = begin(shop())
     settle(books, OUTCOMES[flying])
@@ -260,14 +287,14 @@ def test_what_the_gateway_has_named_was_executed():
     books = begin(shop())
     settle(books, OUTCOMES["pending"])
     with pytest.raises(AssertionError, match="was executed"):
-        collection.never_executed(bill(books), START)
+        settling.never_executed(bill(books), START)
 
 
 def test_what_provably_never_happened_is_closed_and_due_again_under_another_key():
     books = begin(shop())
     settle(books, OUTCOMES["unknown"])
     first = bill(books).attempt
-    books.record(collection.never_executed(bill(books), START + DAY))
+    books.record(settling.never_executed(bill(books), START + DAY))
     closed, paying = books.attempts[first.id], bill(books).payment
     assert (closed.status, closed.settled_at) == (AttemptStatus.CANCELED, START + DAY)
     assert (closed.look_up_at, paying.status, paying.due_at) == (
@@ -285,7 +312,7 @@ def test_captured_for_an_invoice_that_is_void_is_a_person_s_affair():
     books = begin(shop())
     whole = bill(books)
     void = replace(whole.invoice, status=InvoiceStatus.VOID)
-    decision = collection.settle(replace(whole, invoice=void), SUCCEEDED, START, books.new_id)
+    decision = settling.settle(replace(whole, invoice=void), SUCCEEDED, START, books.new_id)
     [attempt] = decision.attempts
     assert attempt.detail == f"{MANUAL_REVIEW}captured although the invoice is void"
     assert (attempt.gateway_reference, attempt.look_up_at) == ("ch_1", None)
@@ -313,9 +340,7 @@ def test_only_the_latest_invoice_brings_a_subscription_back():
     behind = replace(whole.subscription, status=SubscriptionStatus.PAST_DUE)
     newer = replace(behind, latest_invoice_id=METHOD)
     for sub, woken in ((behind, True), (newer, False), (None, False)):
-        decision = collection.settle(
-            replace(whole, subscription=sub), SUCCEEDED, START, books.new_id
-        )
+        decision = settling.settle(replace(whole, subscription=sub), SUCCEEDED, START, books.new_id)
         assert bool(decision.subscriptions) is woken
 
 
@@ -324,9 +349,7 @@ def test_only_the_latest_invoice_lets_a_subscription_fall_behind():
     whole = bill(books)
     newer = replace(whole.subscription, latest_invoice_id=METHOD)
     for sub, falls in ((whole.subscription, True), (newer, False), (None, False)):
-        decision = collection.settle(
-            replace(whole, subscription=sub), DECLINED, START, books.new_id
-        )
+        decision = settling.settle(replace(whole, subscription=sub), DECLINED, START, books.new_id)
         assert bool(decision.subscriptions) is falls
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import balance, collection, lifecycle
+from app.domain import balance, collection, lifecycle, settling
 from app.domain.collection import Bill
 from app.domain.errors import Conflict
 from app.domain.invoice import Collection, Status
@@ -92,14 +92,14 @@ def charge(books, name, bill, now):
         books.record(collection.begin(begun, (METHOD, GATEWAY), now, books.new_id, str))
     bill = whole(books, bill.invoice)
     if name == "find" and bill.attempt.gateway_reference is None:
-        books.record(collection.never_executed(bill, now))
+        books.record(settling.never_executed(bill, now))
         return
     amount = bill.attempt.amount
     outcome = {
         "pay": type(SUCCEEDED)(f"ch_{bill.attempt.id}", amount, "EUR", None, amount // 50 or None),
         "decline": DECLINED,
     }.get(name, OUTCOMES["unknown"])
-    books.record(collection.settle(bill, outcome, now, books.new_id))
+    books.record(settling.settle(bill, outcome, now, books.new_id))
 
 
 @settings(max_examples=250, deadline=None)

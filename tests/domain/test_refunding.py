@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import refunding
-from app.domain.collection import LOOK_UP_DELAYS, MANUAL_REVIEW
 from app.domain.errors import BillingError, Conflict, InvalidRequest
 from app.domain.outcome import (
     NotExecuted,
@@ -18,6 +17,7 @@ from app.domain.outcome import (
     Unknown,
 )
 from app.domain.refund import Status
+from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW
 from tests.domain.books import START
 from tests.domain.test_collection import SUCCEEDED, begin, bill, settle, shop
 

@@ -31,6 +31,7 @@ from app.gateways.base import (
     Gateway,
     InvalidRequestError,
 )
+from app.gateways.requests import PaymentQuery, RefundQuery
 from tests.gateways.harness import (
     SIMULATOR_DECLINES,
     Harness,
@@ -86,7 +87,7 @@ async def test_a_charge_moves_exactly_its_minor_units(
     assert (outcome.amount_minor, outcome.currency) == (amount, currency)
     assert harness.charged(request.attempt_code) == amount
     assert harness.charged_currencies(request.attempt_code) == {currency}
-    assert await gateway.find_payment(request.attempt_code) == Found(outcome)
+    assert await gateway.find_payment(PaymentQuery(request.attempt_code)) == Found(outcome)
 
 
 @pytest.mark.parametrize("token", SIMULATOR_DECLINES)
@@ -102,7 +103,7 @@ async def test_a_decline_is_a_value_in_our_words_and_moves_nothing(
     assert (info.category, info.reason, info.advice) == harness.declines[token]
     assert info.gateway_code
     assert harness.charged(request.attempt_code) == 0
-    assert await gateway.find_payment(request.attempt_code) == Found(outcome)
+    assert await gateway.find_payment(PaymentQuery(request.attempt_code)) == Found(outcome)
 
 
 async def test_a_charge_that_needs_the_customer_says_so(gateway: Gateway, harness: Harness) -> None:
@@ -112,7 +113,7 @@ async def test_a_charge_that_needs_the_customer_says_so(gateway: Gateway, harnes
 
     assert isinstance(outcome, RequiresAction)
     assert harness.charged(request.attempt_code) == 0
-    assert await gateway.find_payment(request.attempt_code) == Found(outcome)
+    assert await gateway.find_payment(PaymentQuery(request.attempt_code)) == Found(outcome)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ async def test_a_pending_charge_ends_in_a_look_up(
 
     assert isinstance(await gateway.charge(request), Pending)
 
-    await eventually(lambda: gateway.find_payment(request.attempt_code), ending)
+    await eventually(lambda: gateway.find_payment(PaymentQuery(request.attempt_code)), ending)
     assert harness.charged(request.attempt_code) == moved
 
 
@@ -152,7 +153,7 @@ async def test_a_fault_never_passes_for_an_answer_and_the_look_up_tells_the_trut
 
     async with opened(harness, impatient(harness)) as gateway:
         assert isinstance(await gateway.charge(request), outcome)
-        found = await gateway.find_payment(request.attempt_code)
+        found = await gateway.find_payment(PaymentQuery(request.attempt_code))
 
     assert harness.charged(request.attempt_code) == (1999 if moved else 0)
     if moved:
@@ -193,7 +194,9 @@ async def test_nobody_listening_means_not_executed(harness: Harness) -> None:
     request = charge_of(harness.tokens["ok"])
     async with opened(harness, unreachable(harness)) as gateway:
         assert await gateway.charge(request) == NotExecuted("connect_failed")
-        assert await gateway.find_payment(request.attempt_code) == Inconclusive("connect_failed")
+        assert await gateway.find_payment(PaymentQuery(request.attempt_code)) == Inconclusive(
+            "connect_failed"
+        )
         assert await gateway.check_credentials() is CredentialCheck.UNREACHABLE
 
 
@@ -210,10 +213,12 @@ async def test_a_late_effect_is_found_after_it_happened_and_a_replay_does_not_do
     harness.set_fault("late_effect", delay_ms=400, count=1)
 
     assert isinstance(await gateway.charge(request), Unknown)
-    assert await gateway.find_payment(request.attempt_code) == NotFound(definitive=True)
+    assert await gateway.find_payment(PaymentQuery(request.attempt_code)) == NotFound(
+        definitive=True
+    )
     assert await gateway.charge(request) == Unknown("still_running")
 
-    await eventually(lambda: gateway.find_payment(request.attempt_code), Succeeded)
+    await eventually(lambda: gateway.find_payment(PaymentQuery(request.attempt_code)), Succeeded)
     assert isinstance(await gateway.charge(request), Succeeded)
     assert harness.charged(request.attempt_code) == 1999
 
@@ -223,7 +228,7 @@ async def test_a_gateway_that_charges_twice_is_caught(gateway: Gateway, harness:
     harness.set_fault("duplicate")
 
     outcome = await gateway.charge(request)
-    found = await gateway.find_payment(request.attempt_code)
+    found = await gateway.find_payment(PaymentQuery(request.attempt_code))
 
     assert isinstance(found, Found)
     assert found.outcome == outcome
@@ -284,7 +289,7 @@ async def test_a_refund_moves_back_exactly_its_minor_units(
     assert (outcome.amount_minor, outcome.currency) == (400, "EUR")
     assert again == outcome
     assert harness.refunded(request.refund_code) == 400
-    assert await gateway.find_refund(request.refund_code) == Found(outcome)
+    assert await gateway.find_refund(RefundQuery(request.refund_code)) == Found(outcome)
 
 
 async def test_refunds_at_once_never_give_back_more_than_was_taken(
@@ -318,7 +323,7 @@ async def test_a_lost_refund_is_unknown_until_looked_up(
 
         assert isinstance(await gateway.refund(request), Unknown)
 
-        found = await gateway.find_refund(request.refund_code)
+        found = await gateway.find_refund(RefundQuery(request.refund_code))
         assert harness.refunded(request.refund_code) == moved
         assert isinstance(found, Found) == bool(moved)
 
@@ -338,7 +343,7 @@ async def test_refunds_may_fail_or_take_their_time(gateway: Gateway, harness: Ha
 
     assert isinstance(refused, RefundDeclined)
     assert isinstance(await gateway.refund(request), RefundPending)
-    await eventually(lambda: gateway.find_refund(request.refund_code), Refunded)
+    await eventually(lambda: gateway.find_refund(RefundQuery(request.refund_code)), Refunded)
 
 
 async def test_what_moved_no_money_cannot_be_refunded(gateway: Gateway, harness: Harness) -> None:
@@ -358,8 +363,8 @@ async def test_what_moved_no_money_cannot_be_refunded(gateway: Gateway, harness:
 
 
 async def test_what_was_never_sent_is_not_found(gateway: Gateway) -> None:
-    assert await gateway.find_payment("att_never_sent") == NotFound(definitive=True)
-    assert await gateway.find_refund("re_never_sent") == NotFound(definitive=True)
+    assert await gateway.find_payment(PaymentQuery("att_never_sent")) == NotFound(definitive=True)
+    assert await gateway.find_refund(RefundQuery("re_never_sent")) == NotFound(definitive=True)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +375,9 @@ async def test_a_look_up_that_fails_proves_nothing(harness: Harness, fault: str)
         request = charge_of(harness.tokens["ok"])
         await gateway.charge(request)
         harness.set_fault(fault, operations=["lookup"])
-        assert isinstance(await gateway.find_payment(request.attempt_code), Inconclusive)
+        assert isinstance(
+            await gateway.find_payment(PaymentQuery(request.attempt_code)), Inconclusive
+        )
 
 
 async def test_wrong_credentials_are_an_error_and_move_nothing(harness: Harness) -> None:
@@ -381,7 +388,7 @@ async def test_wrong_credentials_are_an_error_and_move_nothing(harness: Harness)
         with pytest.raises(AuthenticationError):
             await gateway.charge(request)
         with pytest.raises(AuthenticationError):
-            await gateway.find_payment(request.attempt_code)
+            await gateway.find_payment(PaymentQuery(request.attempt_code))
     assert harness.charged(request.attempt_code) == 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.domain.outcome import Declined, Found, NotExecuted, NotFound, Outcome, Succeeded, Unknown
 from app.gateways.base import Gateway
-from app.gateways.requests import ChargeRequest
+from app.gateways.requests import ChargeRequest, PaymentQuery
 from tests.gateways.harness import SimulatorHarness, charge_of
 from tests.simulator import SimulatorProcess, start_simulator
 
@@ -59,7 +59,7 @@ async def test_a_killed_gateway_remembers_every_charge_it_acknowledged(
             process.restart()
 
         for request, outcome in outcomes.items():
-            found = await gateway.find_payment(request.attempt_code)
+            found = await gateway.find_payment(PaymentQuery(request.attempt_code))
             match outcome:
                 case Succeeded():
                     assert found == Found(outcome)

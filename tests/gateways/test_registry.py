@@ -3,18 +3,28 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.gateways.base import AccountMode, AccountSettings, ConfigurationError
 from app.gateways.registry import names, open_gateway
 
 LIVE = AccountSettings(AccountMode.LIVE)
 PLUGIN = """
+from app.gateways.base import CredentialField
 from app.gateways.simulator import SimulatorGateway
 from dataclasses import replace
 
 class FifthGateway(SimulatorGateway):
     name = "fifth"
     capabilities = replace(SimulatorGateway.capabilities, moves_real_money=True)
+
+class StrictGateway(FifthGateway):
+    name = "strict"
+    fields = (
+        CredentialField(
+            "secret_key", "A key.", test_prefixes=("sk_test_",), live_prefixes=("sk_live_",)
+        ),
+    )
 """
 
 
@@ -76,3 +86,42 @@ async def test_two_packages_with_one_name_are_refused(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigurationError, match="Several"):
         open_gateway("both", LIVE)
+
+
+def account(mode: AccountMode = AccountMode.TEST, **given: dict[str, str]) -> AccountSettings:
+    secrets = {name: SecretStr(value) for name, value in given.get("credentials", {}).items()}
+    return AccountSettings(mode, secrets, given.get("options", {}))
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"credentials": {"secret_key": "sk_live_CANARY"}}, "“secret_key” is of live mode"),
+        ({"credentials": {"api_key": "CANARY"}}, "no credential “api_key”"),
+        ({"options": {"colour": "CANARY"}}, "no option “colour”"),
+        ({"options": {"secret_key": "CANARY"}}, "no option “secret_key”"),
+        ({"credentials": {"account_id": "CANARY"}}, "no credential “account_id”"),
+        ({"options": {"account_id": "CANARY acct_1"}}, "“account_id” does not look like one"),
+        ({"options": {"repeating": "CANARY"}}, "“repeating” does not look like one"),
+    ],
+)
+async def test_credentials_are_judged_by_what_the_gateway_says_it_needs(
+    given: dict[str, dict[str, str]], complaint: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        open_gateway("simulator", account(**given))
+    assert "CANARY" not in str(caught.value)
+
+
+async def test_what_a_gateway_needs_must_be_there_and_of_the_account_s_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "perennial_strict", "strict = perennial_strict:StrictGateway")
+    monkeypatch.syspath_prepend(tmp_path)
+    right = {"credentials": {"secret_key": "sk_live_1"}}
+    with pytest.raises(ConfigurationError, match="“secret_key” is missing"):
+        open_gateway("strict", LIVE)
+    with pytest.raises(ConfigurationError, match="of test mode, and the account is of live mode"):
+        open_gateway("strict", account(AccountMode.LIVE, credentials={"secret_key": "sk_test_1"}))
+    gateway = open_gateway("strict", account(AccountMode.LIVE, **right))
+    await gateway.aclose()

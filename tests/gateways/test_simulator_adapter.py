@@ -11,6 +11,7 @@ import pytest
 from app.domain.outcome import Declined, Found, Inconclusive, RefundPending, Succeeded, Unknown
 from app.gateways.base import AccountMode, AccountSettings, Gateway
 from app.gateways.registry import open_gateway
+from app.gateways.requests import PaymentQuery, RefundQuery
 from tests.gateways.harness import charge_of, refund_of
 from tests.gateways.sockets import heard, server
 
@@ -97,7 +98,7 @@ async def test_an_answer_that_makes_no_sense_is_unknown(
 ) -> None:
     async with answering(status, content) as gateway:
         assert await gateway.charge(REQUEST) == Unknown(cause)
-        found = await gateway.find_payment(REQUEST.attempt_code)
+        found = await gateway.find_payment(PaymentQuery(REQUEST.attempt_code))
     assert isinstance(found, Inconclusive)
 
 
@@ -105,7 +106,7 @@ async def test_of_several_charges_the_one_that_moved_money_counts() -> None:
     declined = CHARGE | {"id": "ch_0", "status": "declined", "decline_code": "generic"}
     second = CHARGE | {"id": "ch_2"}
     async with answering(200, {"data": [declined, CHARGE, second]}) as gateway:
-        found = await gateway.find_payment(REQUEST.attempt_code)
+        found = await gateway.find_payment(PaymentQuery(REQUEST.attempt_code))
     assert found == Found(Succeeded("ch_1", 1999, "EUR", "nti_1", 19), others=("ch_2",))
 
 
@@ -113,13 +114,13 @@ async def test_of_several_refunds_the_one_under_way_counts_more_than_one_that_fa
     failed = REFUNDED | {"id": "rf_0", "status": "failed", "failure_code": "generic"}
     waiting = REFUNDED | {"status": "pending"}
     async with answering(200, {"data": [failed, waiting]}) as gateway:
-        found = await gateway.find_refund(REFUND.refund_code)
+        found = await gateway.find_refund(RefundQuery(REFUND.refund_code))
     assert found == Found(RefundPending("rf_1"))
 
 
 async def test_a_look_up_that_speaks_of_another_charge_proves_nothing() -> None:
     async with answering(200, {"data": [CHARGE]}) as gateway:
-        found = await gateway.find_payment("att_that_was_asked_for")
+        found = await gateway.find_payment(PaymentQuery("att_that_was_asked_for"))
     assert found == Inconclusive("answer_for_another_charge")
 
 
