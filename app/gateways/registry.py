@@ -18,11 +18,12 @@ from app.gateways.base import (
     Gateway,
     GatewayFactory,
 )
+from app.gateways.razorpay import RAZORPAY
 from app.gateways.simulator import SIMULATOR
 
 ENTRY_POINT_GROUP: Final = "perennial.gateways"
 BUILT_IN: Final[Mapping[str, GatewayFactory]] = MappingProxyType(
-    {gateway.name: gateway for gateway in (SIMULATOR,)}
+    {gateway.name: gateway for gateway in (RAZORPAY, SIMULATOR)}
 )
 
 

@@ -53,6 +53,8 @@ class SetupRequest:
     expires_at: datetime | None = None
     """Until when a mandate lasts."""
     description: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What else this gateway's set-up may be told, in its own words; others are told nothing."""
 
 
 @dataclass(frozen=True, slots=True)

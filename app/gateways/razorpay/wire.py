@@ -1,0 +1,122 @@
+"""One account's calls to Razorpay: what came back, or what its lack means for money."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, TypeAlias
+
+import httpx
+import orjson
+from pydantic import SecretStr
+
+from app.domain.outcome import Inconclusive, NotExecuted, Unknown
+from app.gateways.base import AccountSettings, AuthenticationError, InvalidRequestError
+from app.gateways.razorpay.account import BASE_URL
+from app.gateways.razorpay.words import Problem, Refused, read
+from app.http import Answer, HttpClient, Lost, NotSent
+
+BAD_CREDENTIALS: Final = re.compile(
+    r"authentication failed|the api (key|secret|key/secret|key and/or secret).* is invalid",
+    re.IGNORECASE,
+)
+"""Razorpay says so with 401, and sometimes with 400 (razorpay.com/docs, errors of each call)."""
+PERSONAL: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+|\+?\d[\d\s-]{7,}\d")
+"""Mail addresses, UPI addresses, telephone, account and card numbers."""
+Reply: TypeAlias = Answer | Problem | NotExecuted | Unknown
+
+
+UNAUTHORIZED: Final = 401
+
+
+def redacted(text: str) -> str:
+    """Razorpay's own words without whatever in them may name a person or an account."""
+    return PERSONAL.sub("[redacted]", text)
+
+
+def refuse(problem: Problem) -> InvalidRequestError:
+    """The error for what Razorpay cannot accept, safe to show to an operator."""
+    said = redacted(problem.description) or problem.code
+    return InvalidRequestError(said, code=problem.reason or problem.code, param=problem.field)
+
+
+def told_at(answer: Answer) -> datetime | None:
+    """The moment of the answer by Razorpay's clock."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("Date", ""))
+    except ValueError:
+        return None
+
+
+class Wire:
+    """The connections of one account."""
+
+    def __init__(self, account: AccountSettings, key_id: str, key_secret: SecretStr) -> None:
+        basic = httpx.BasicAuth(key_id, key_secret.get_secret_value())
+        signed = next(basic.auth_flow(httpx.Request("GET", BASE_URL)))
+        self._http = HttpClient(
+            account.base_url or BASE_URL,
+            headers={
+                "Authorization": signed.headers["Authorization"],
+                "Content-Type": "application/json",
+            },
+            connect_timeout_seconds=account.connect_timeout_seconds,
+            total_timeout_seconds=account.total_timeout_seconds,
+        )
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One request: an answer, a refusal, or what the lack of both means.
+
+        Raises AuthenticationError.
+        """
+        content = None if body is None else orjson.dumps(body)
+        exchange = await self._http.send(
+            method, f"/v1{path}", params=params, headers=headers, content=content
+        )
+        match exchange:
+            case NotSent(cause):
+                return NotExecuted(cause)
+            case Lost(cause):
+                return Unknown(cause)
+            case Answer(status=200 | 201 | 204):
+                return exchange
+            case Answer(status=429):
+                seconds = exchange.headers.get("Retry-After", "")
+                return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+            case Answer(status=400 | 401 | 403 | 404 | 409 | 422 as status):
+                return _refusal(status, exchange)
+            case Answer(status=status):
+                return Unknown(f"http_{status}")
+
+    async def look(
+        self, path: str, params: Mapping[str, str] | None = None
+    ) -> Answer | Problem | Inconclusive:
+        """A question that changes nothing. Raises AuthenticationError."""
+        reply = await self.call("GET", path, params=params)
+        match reply:
+            case NotExecuted(cause=cause) | Unknown(cause=cause):
+                return Inconclusive(cause)
+            case _:
+                return reply
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+
+def _refusal(status: int, answer: Answer) -> Problem | Unknown:
+    said = read(Refused, answer)
+    problem = None if said is None else said.error
+    if status == UNAUTHORIZED or (
+        problem is not None and BAD_CREDENTIALS.search(problem.description)
+    ):
+        raise AuthenticationError("Razorpay does not accept the key of this account.")
+    return problem or Unknown("unreadable_answer")
