@@ -6,6 +6,7 @@ import pytest
 
 from app.gateways.base import Gateway
 from tests.gateways.harness import Harness, SimulatorHarness
+from tests.gateways.razorpay import RazorpayFake, start_razorpay
 from tests.simulator import SimulatorProcess, start_simulator
 
 
@@ -20,6 +21,20 @@ def simulator(simulator_process: SimulatorProcess) -> Iterator[SimulatorProcess]
     """The session's simulator, in fair weather before and after."""
     yield simulator_process
     simulator_process.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def razorpay_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RazorpayFake]:
+    with start_razorpay(tmp_path_factory.mktemp("razorpay")) as fake:
+        yield fake
+
+
+@pytest.fixture
+def razorpay(razorpay_process: RazorpayFake) -> Iterator[RazorpayFake]:
+    """The session's fake Razorpay; no request to it may have been one that the oracle refuses."""
+    yield razorpay_process
+    razorpay_process.fair()
+    assert razorpay_process.violations() == []
 
 
 @pytest.fixture(params=["simulator"])

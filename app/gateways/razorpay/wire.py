@@ -56,10 +56,7 @@ class Wire:
         signed = next(basic.auth_flow(httpx.Request("GET", BASE_URL)))
         self._http = HttpClient(
             account.base_url or BASE_URL,
-            headers={
-                "Authorization": signed.headers["Authorization"],
-                "Content-Type": "application/json",
-            },
+            headers={"Authorization": signed.headers["Authorization"]},
             connect_timeout_seconds=account.connect_timeout_seconds,
             total_timeout_seconds=account.total_timeout_seconds,
         )
@@ -77,9 +74,12 @@ class Wire:
 
         Raises AuthenticationError.
         """
-        content = None if body is None else orjson.dumps(body)
+        content, said = None, dict(headers or {})
+        if body is not None:
+            content = orjson.dumps(body)
+            said["Content-Type"] = "application/json"
         exchange = await self._http.send(
-            method, f"/v1{path}", params=params, headers=headers, content=content
+            method, f"/v1{path}", params=params, headers=said, content=content
         )
         match exchange:
             case NotSent(cause):
