@@ -23,6 +23,9 @@ class Settings(BaseSettings):
         Field(validation_alias="REDIS_URL", description="Redis or Valkey; the doorbell only"),
     ] = SecretStr("redis://localhost:6379/0")
     simulator_url: str = "http://127.0.0.1:8127"
+    public_url: Annotated[
+        str, Field(pattern=r"^https?://[^\s?#]+$", description="where others reach this service")
+    ] = "http://127.0.0.1:8000"
     admin_key: SecretStr | None = None
     """Bearer key of the merchants API (`POST /v1/merchants`); absent means that API is closed."""
     secret_keys: Annotated[

@@ -61,6 +61,15 @@ class ApiKey(Output):
     revoked_at: At | None
 
 
+class GatewayCredential(Output):
+    """A credential that is set: a secret one is never shown."""
+
+    name: Annotated[str, Field(examples=["secret_key"])]
+    value: Annotated[str | None, Field(description="Of what is no secret.")]
+    last_four: Annotated[str | None, Field(description="Of a secret that is long enough.")]
+    updated_at: At
+
+
 class GatewayAccount(Output):
     id: c.GatewayAccountId
     object: Literal["gateway_account"]
@@ -68,6 +77,18 @@ class GatewayAccount(Output):
     name: str
     mode: Annotated[str, open_enum("test", "live")]
     is_default: bool
+    credentials: list[GatewayCredential]
+    webhook_url: Annotated[
+        str, Field(description="To be entered at the gateway: its webhooks go there.")
+    ]
+    webhook_secret_updated_at: Annotated[
+        At | None, Field(description="Null: there is none yet, and no webhook is believed.")
+    ]
+    previous_webhook_secret_expires_at: Annotated[
+        At | None, Field(description="Until then the secret before counts too.")
+    ]
+    check_result: Annotated[str, open_enum("valid", "refused", "unreachable")] | None
+    checked_at: At | None
     created_at: At
     disabled_at: At | None
     version: Version

@@ -121,7 +121,10 @@ VERSIONED: Final = frozenset(
     {
         "cancel_subscription",
         "change_subscription",
+        "disable_gateway_account",
+        "enable_gateway_account",
         "keep_subscription",
+        "mark_gateway_account_default",
         "pause_subscription",
         "preview_invoice",
         "resume_subscription",

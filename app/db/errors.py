@@ -53,6 +53,11 @@ DUPLICATES: Final = {
         "Another request is changing the same object; try again.",
         None,
     ),
+    "uq_gateway_accounts_default": (
+        "lock_timeout",
+        "Another request is choosing the default gateway account; try again.",
+        None,
+    ),
     "uq_payment_attempts_in_flight": (
         "payment_in_flight",
         "A payment of this invoice is in flight or its outcome is not known yet.",

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.db import invoices
 from app.db.base import Row, Tx
+from app.db.gateway_accounts import OPENING
 from app.db.scope import Scope
 from app.domain.collection import Bill
 from app.domain.errors import NotFound
@@ -325,9 +326,9 @@ async def methods(tx: Tx, keys: Sequence[Key], *, usable: bool = True) -> dict[K
     """
     wanted = sorted(set(keys))
     rows = await tx.fetch(
-        """
+        f"""
         SELECT m.merchant_id, m.id, m.gateway_account_id, m.gateway_reference,
-               m.gateway_customer_reference, m.network_transaction_id, g.gateway, g.mode, g.settings
+               m.gateway_customer_reference, m.network_transaction_id, {OPENING}
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN payment_methods m USING (merchant_id, id)
           JOIN gateway_accounts g
@@ -387,8 +388,8 @@ async def next_due(tx: Tx, scope: Scope) -> datetime | None:
 async def refund_calls(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:
     """For each refund: its gateway account, and the gateway's name of the payment it is of."""
     rows = await tx.fetch(
-        """
-        SELECT r.merchant_id, r.id, g.id AS gateway_account_id, g.gateway, g.mode, g.settings,
+        f"""
+        SELECT r.merchant_id, r.id, g.id AS gateway_account_id, {OPENING},
                a.gateway_reference AS payment_reference
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN refunds r USING (merchant_id, id)

@@ -1,5 +1,6 @@
 """The open gateway accounts of one process: each is opened once and kept with its connections."""
 
+from collections.abc import Callable, Hashable
 from uuid import UUID
 
 from app.gateways.base import AccountSettings, Gateway
@@ -10,23 +11,29 @@ class Gateways:
     """Opens accounts on first use; close them all with `aclose`."""
 
     def __init__(self) -> None:
-        self._open: dict[UUID, tuple[str, AccountSettings, Gateway]] = {}
+        self._open: dict[UUID, tuple[Hashable, Gateway]] = {}
         self._replaced: list[Gateway] = []
 
-    def account(self, account_id: UUID, name: str, settings: AccountSettings) -> Gateway:
-        """The open account; opened anew when its settings changed. Raises ConfigurationError."""
+    def account(
+        self, account_id: UUID, state: Hashable, settings: Callable[[], tuple[str, AccountSettings]]
+    ) -> Gateway:
+        """The open account; opened anew when its `state` is another than before.
+
+        `settings` says which gateway it is at, and how; it is asked at opening only. Raises
+        ConfigurationError.
+        """
         known = self._open.get(account_id)
+        if known is not None and known[0] == state:
+            return known[1]
+        gateway = open_gateway(*settings())
         if known is not None:
-            if known[:2] == (name, settings):
-                return known[2]
-            self._replaced.append(known[2])  # calls may still be under way on it
-        gateway = open_gateway(name, settings)
-        self._open[account_id] = (name, settings, gateway)
+            self._replaced.append(known[1])  # calls may still be under way on it
+        self._open[account_id] = (state, gateway)
         return gateway
 
     async def aclose(self) -> None:
         """Close every account."""
-        for gateway in [*self._replaced, *(known[2] for known in self._open.values())]:
+        for gateway in [*self._replaced, *(known[1] for known in self._open.values())]:
             await gateway.aclose()
         self._replaced.clear()
         self._open.clear()

@@ -38,6 +38,7 @@ NOUNS: Final = (
     "events",
     "features",
     "gateway_accounts",
+    "gateways",
     "invoices",
     "ledger",
     "meters",

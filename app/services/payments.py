@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import orjson
-
 from app import ids, log
 from app.db import accounts, decisions, payments
 from app.db.base import Row, Tx
@@ -39,8 +37,6 @@ from app.domain.outcome import (
 )
 from app.domain.payment import Attempt, Payment, Status
 from app.gateways.base import (
-    AccountMode,
-    AccountSettings,
     AuthenticationError,
     ConfigurationError,
     Gateway,
@@ -52,6 +48,7 @@ from app.gateways.requests import CaptureRequest, ChargeRequest, PaymentQuery
 from app.gateways.requests import Sequence as ChargeSequence
 from app.ids import new_id
 from app.runtime import Runtime
+from app.services.opening import open_account
 
 CHUNK: Final = 500
 """Attempts committed at once, at most: few to look up after a crash."""
@@ -167,19 +164,6 @@ def reference(attempt_id: UUID) -> str:
     The last 100 bits of the id, which hold all of its random ones.
     """
     return ids.show("x", attempt_id)[-20:]
-
-
-def open_account(rt: Runtime, row: Row) -> Gateway:
-    """The open gateway account that a row of `gateway_accounts` describes."""
-    given = orjson.loads(row["settings"])
-    name = row["gateway"]
-    url = given.get("base_url") or rt.settings.gateway_urls.get(name)
-    settings = AccountSettings(
-        mode=AccountMode(row["mode"]),
-        base_url=url,
-        total_timeout_seconds=rt.settings.gateway_timeout_seconds,
-    )
-    return rt.gateways.account(row["gateway_account_id"], name, settings)
 
 
 def charge_request(attempt: Attempt, number: str | None, method: Row) -> ChargeRequest:

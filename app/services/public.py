@@ -15,6 +15,7 @@ from app.db import views
 from app.db.views import View
 from app.db.views.base import Fields
 from app.domain import decimals
+from app.settings import settings
 
 REFERENCES: Final[Mapping[str, str]] = {
     "coupon_id": "cpn",
@@ -63,6 +64,7 @@ DOCUMENTS: Final = (
     "address",
     "balances",
     "billing_settings",
+    "credentials",
     "currency_options",
     "filters",
     "estimate",
@@ -197,6 +199,12 @@ def _usage_event(public: dict[str, Any]) -> dict[str, Any]:
     return public
 
 
+def _gateway_account(public: dict[str, Any]) -> dict[str, Any]:
+    """Where the gateway's webhooks go is said with it."""
+    path = f"/v1/gateways/{public['gateway']}/{public['id']}/webhooks"
+    return public | {"webhook_url": settings().public_url.rstrip("/") + path}
+
+
 def _ledger_entry(public: dict[str, Any]) -> dict[str, Any]:
     public["source_id"] = _identifier(SOURCES[public["source"]], public["source_id"])
     public["debit"] = account(public["debit"])
@@ -213,6 +221,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "archived_at",
             "cancel_at",
             "canceled_at",
+            "checked_at",
             "created_at",
             "deleted_at",
             "detached_at",
@@ -258,6 +267,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 COMPLETE: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "api_key": lambda key: key | {"secret": None},
+    "gateway_account": _gateway_account,
     "event": _event,
     "ledger_entry": _ledger_entry,
     "usage_event": _usage_event,

@@ -18,7 +18,7 @@ from app.gateways.base import AuthenticationError, Gateway, InvalidRequestError
 from app.gateways.requests import RefundRequest
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services.payments import open_account
+from app.services.opening import open_account
 
 logger = log.get(__name__)
 

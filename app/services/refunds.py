@@ -27,7 +27,8 @@ from app.runtime import Runtime
 from app.services import deeds, idempotency, refund_calls
 from app.services import subscriptions as subscribing
 from app.services.caller import Caller
-from app.services.payments import WALL, open_account, reference
+from app.services.opening import open_account
+from app.services.payments import WALL, reference
 
 LOOK_UPS_AT_ONCE: Final = 100
 logger = log.get(__name__)

@@ -76,7 +76,7 @@ def test_operations_are_named_for_what_they_do(document) -> None:
     verbs = (
         "create get list update delete cancel keep unpark pay void mark advance attach detach "
         "revoke calculate seed change pause resume preview explain finalize put release "
-        "execute"
+        "execute disable enable check"
     )
     for name in names:
         assert name.split("_")[0] in verbs.split(), name

@@ -79,6 +79,13 @@ BODIES = {
     "update_tax_engine": None,
     "delete_tax_engine": None,
     "create_tax_engine_test": None,
+    "create_gateway_account": None,
+    "update_gateway_account": [{"name": "Mine"}, {"credentials": {"secret_key": "sk_sim_mine"}}],
+    "mark_gateway_account_default": [{}],
+    "disable_gateway_account": [{}],
+    "enable_gateway_account": [{}],
+    "check_gateway_account": [{}],
+    "update_gateway_account_webhook_secret": [{"secret": "whsec_mine"}],
     "create_meter": None,
     "update_meter": [{"archived": True}],
     "create_usage_event": [

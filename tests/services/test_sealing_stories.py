@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from app.db import sealed
+from app.db.sealed import Sealed
+from app.db.tables import metadata
 from app.domain.errors import Conflict
 from app.ids import new_id
 from app.secrets import Secrets, new_key
@@ -24,6 +26,13 @@ def plain(row: Any) -> str:
     return f"secret of {row['id']}"
 
 
+def also_set(column: Sealed) -> str:
+    """What a previous secret needs beside it: until when it counts."""
+    expires = column.column.replace(sealed.SUFFIX, "_expires_at")
+    has_end = expires in metadata.tables[column.table].columns
+    return f", {expires} = '2030-01-01Z'" if has_end else ""
+
+
 async def fill(world: World) -> None:
     """Rows with a secret in every column there is for one."""
     async with world.rt.db.begin(world.caller.merchant_id) as tx:
@@ -37,12 +46,14 @@ async def fill(world: World) -> None:
                 START,
             )
         for column in sealed.COLUMNS:
-            rows = await tx.fetch(f"SELECT merchant_id, id FROM {column.table}")
-            texts = [
-                (r["merchant_id"], r["id"], world.rt.secrets.seal(plain(r), column.place(r)))
-                for r in rows
-            ]
-            await sealed.replace(tx, column, texts)
+            for row in await tx.fetch(f"SELECT merchant_id, id FROM {column.table}"):
+                text = world.rt.secrets.seal(plain(row), column.place(row))
+                also = also_set(column)
+                await tx.run(
+                    f"UPDATE {column.table} SET {column.column} = $2{also} WHERE id = $1",
+                    row["id"],
+                    text,
+                )
 
 
 async def opened(world: World, ring: Secrets) -> int:

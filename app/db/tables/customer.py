@@ -129,6 +129,13 @@ gateway_accounts = tenant_table(
     string("name"),
     string("mode"),
     string("credentials_ciphertext", null=True),
+    document("credentials", default="[]"),
+    string("webhook_secret_ciphertext", null=True),
+    instant("webhook_secret_updated_at", null=True),
+    string("previous_webhook_secret_ciphertext", null=True),
+    instant("previous_webhook_secret_expires_at", null=True),
+    string("check_result", null=True),
+    instant("checked_at", null=True),
     document("settings"),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     instant("created_at"),
@@ -136,6 +143,13 @@ gateway_accounts = tenant_table(
     number("version", default=1),
     of_merchant(),
     one_of("mode", ("test", "live")),
+    one_of("check_result", ("valid", "refused", "unreachable")),
+    check("check_result_is_dated", "(check_result IS NULL) = (checked_at IS NULL)"),
+    check(
+        "previous_webhook_secret_expires",
+        "(previous_webhook_secret_ciphertext IS NULL)"
+        " = (previous_webhook_secret_expires_at IS NULL)",
+    ),
     check("simulator_is_for_tests", "gateway <> 'simulator' OR mode = 'test'"),
     Index(
         "uq_gateway_accounts_default",

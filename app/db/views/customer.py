@@ -57,6 +57,10 @@ GATEWAY_ACCOUNT = View(
     object="gateway_account",
     prefix="gwa",
     table="gateway_accounts",
-    columns="t.id, t.gateway, t.name, t.mode, t.is_default, t.created_at, t.disabled_at, t.version",
-    filters={**CREATED, "gateway": "t.gateway = {}"},
+    columns="""
+        t.id, t.gateway, t.name, t.mode, t.is_default, t.credentials,
+        t.webhook_secret_updated_at, t.previous_webhook_secret_expires_at, t.check_result,
+        t.checked_at, t.created_at, t.disabled_at, t.version
+    """,
+    filters={**CREATED, "gateway": "t.gateway = {}", "is_default": "t.is_default = {}"},
 )
