@@ -14,7 +14,7 @@ nothing else may charge the invoice.
 Amounts are whole minor units, in the gateway's own words: they are compared, never assumed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
@@ -117,7 +117,7 @@ class RequiresAction:
 
     gateway_reference: str | None
     action_url: str | None = None
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class SetupStarted:
     gateway_reference: str
     flow: SetupFlow
     customer_reference: str | None = None
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
     redirect_url: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None

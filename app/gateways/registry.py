@@ -20,10 +20,11 @@ from app.gateways.base import (
 )
 from app.gateways.razorpay import RAZORPAY
 from app.gateways.simulator import SIMULATOR
+from app.gateways.stripe import StripeGateway
 
 ENTRY_POINT_GROUP: Final = "perennial.gateways"
 BUILT_IN: Final[Mapping[str, GatewayFactory]] = MappingProxyType(
-    {gateway.name: gateway for gateway in (RAZORPAY, SIMULATOR)}
+    {gateway.name: gateway for gateway in (RAZORPAY, SIMULATOR, StripeGateway)}
 )
 
 
