@@ -7,6 +7,7 @@ import pytest
 from app.gateways.base import Gateway
 from tests.gateways.harness import Harness, SimulatorHarness
 from tests.gateways.razorpay import RazorpayFake, start_razorpay
+from tests.gateways.stripe import StripeFake, start_stripe
 from tests.simulator import SimulatorProcess, start_simulator
 
 
@@ -35,6 +36,22 @@ def razorpay(razorpay_process: RazorpayFake) -> Iterator[RazorpayFake]:
     yield razorpay_process
     razorpay_process.fair()
     assert razorpay_process.violations() == []
+
+
+@pytest.fixture(scope="session")
+def stripe_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StripeFake]:
+    with start_stripe(tmp_path_factory.mktemp("stripe")) as fake:
+        yield fake
+
+
+@pytest.fixture
+def stripe(stripe_process: StripeFake) -> Iterator[StripeFake]:
+    """The session's Stripe of ours, in fair weather; no oracle may have found fault."""
+    found = len(stripe_process.faults_found())
+    yield stripe_process
+    stripe_process.clear_faults()
+    stripe_process.tell("mode", livemode=False)
+    assert stripe_process.faults_found()[found:] == []
 
 
 @pytest.fixture(params=["simulator"])

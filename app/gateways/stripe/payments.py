@@ -151,10 +151,9 @@ async def void(wire: Wire, request: VoidRequest) -> VoidOutcome:
 
 async def _present(wire: Wire, refusal: Refusal, reference: str) -> PaymentIntent | None:
     """How the payment stands that a call was refused for."""
-    if refusal.error.payment_intent is not None:
-        return refusal.error.payment_intent
     said = await wire.get(PaymentIntent, _path(reference), {"expand": EXPANDED})
-    return said if isinstance(said, PaymentIntent) else None
+    # What an error brings along is not expanded: it serves if nothing better can be had.
+    return said if isinstance(said, PaymentIntent) else refusal.error.payment_intent
 
 
 def _path(reference: str) -> str:

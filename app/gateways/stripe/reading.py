@@ -147,11 +147,14 @@ def _card(charge: Charge | None, name: str) -> Any:
 
 
 def _fee(charge: Charge | Refund | None, currency: str) -> int | None:
-    """What Stripe kept, if it settles in the currency of the charge."""
+    """What Stripe kept, if it settles in the currency of the charge, in whole units of that."""
     moved = charge.balance_transaction if charge else None
     if moved is None or isinstance(moved, str) or moved.currency.upper() != currency:
         return None
-    return amounts.read(moved.fee, currency)
+    try:
+        return amounts.read(moved.fee, currency)
+    except UnreadableAmount:
+        return None
 
 
 def outcome_of_charge(charge: Charge) -> Outcome:

@@ -121,7 +121,6 @@ class Bank:
             raise Refused(402, intent=intent["id"], stored=True, **intent["last_payment_error"])
         if card.pending is not None:
             taken["status"], intent["status"] = "pending", "processing"
-            intent["processing"] = {"type": card.kind}
             intent["_due"] = (self.books.clock.now().timestamp() * 1000 + PENDING_MS, card)
             self.books.tell("payment_intent.processing", intent)
             self.books.tell("charge.pending", taken)

@@ -75,7 +75,8 @@ class Fake:
         refused = self._turned_away(request)
         if refused is not None:
             return refused
-        self._judge(request, body)
+        if self._judge(request, body):
+            return self._error(400, code="fake_oracle", message="Not what Stripe publishes.")
         self.bank.settle_due()
         operation = self._operation(request)
         key = request.headers.get("idempotency-key", "")
@@ -100,8 +101,8 @@ class Fake:
             return self._error(401, message="Invalid API Key provided: sk_test_******wrong")
         return None
 
-    def _judge(self, request: Request, body: bytes) -> None:
-        """Whether what was asked is what Stripe publishes that may be asked."""
+    def _judge(self, request: Request, body: bytes) -> list[str]:
+        """What of a request is not what Stripe publishes that may be asked."""
         method, path, query = request.method, request.url.path, request.url.query
         headers = request.headers
         found = stripe_types.request_faults(method, path, query, body)
@@ -115,6 +116,7 @@ class Fake:
         self.faults_found += [f"{method} {path}: {one}" for one in found]
         said = {"method": method, "path": path, "query": query, "body": body.decode()}
         self.requests.append(said | {"key": headers.get("idempotency-key")})
+        return found
 
     def _operation(self, request: Request) -> Operation:
         if request.method == "GET":
