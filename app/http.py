@@ -76,8 +76,9 @@ TRANSPORT_FAILURES: Final = (httpx.HTTPError, aiohttp.ClientError, OSError, Answ
 class HttpClient:
     """One account's connections, used as bare transport: one request in, one answer out.
 
-    So there is nothing to switch off: no redirects, cookies, retries, or proxies and netrc from the
-    environment.
+    So there is nothing to switch off: no redirects, cookies, or proxies and netrc from the
+    environment; and no retries, but that aiohttp sends a GET, PUT or DELETE once more when the
+    connection it kept turns out to be dead. What is sent by those must mean the same twice.
     """
 
     def __init__(

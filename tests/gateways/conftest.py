@@ -1,11 +1,9 @@
-"""One simulator per test session, and the harness of every adapter under the contract."""
+"""One simulator per test session, for what is tested of it beyond the contract."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from app.gateways.base import Gateway
-from tests.gateways.harness import Harness, SimulatorHarness
 from tests.gateways.razorpay import RazorpayFake, start_razorpay
 from tests.gateways.stripe import StripeFake, start_stripe
 from tests.simulator import SimulatorProcess, start_simulator
@@ -52,17 +50,3 @@ def stripe(stripe_process: StripeFake) -> Iterator[StripeFake]:
     stripe_process.clear_faults()
     stripe_process.tell("mode", livemode=False)
     assert stripe_process.faults_found()[found:] == []
-
-
-@pytest.fixture(params=["simulator"])
-def harness(request: pytest.FixtureRequest, simulator: SimulatorProcess) -> Harness:
-    """Every adapter in turn."""
-    return {"simulator": SimulatorHarness.of(simulator)}[request.param]
-
-
-@pytest.fixture
-async def gateway(harness: Harness, anyio_backend: str) -> AsyncIterator[Gateway]:
-    """An open account at the gateway under test."""
-    gateway = harness.open()
-    yield gateway
-    await gateway.aclose()

@@ -3,13 +3,12 @@
 import asyncio
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 from app.domain.outcome import Declined, Found, NotExecuted, NotFound, Outcome, Succeeded, Unknown
 from app.gateways.base import Gateway
 from app.gateways.requests import ChargeRequest, PaymentQuery
-from tests.gateways.harness import SimulatorHarness, charge_of
+from tests.gateways.harness import at_simulator, charge_of
 from tests.simulator import SimulatorProcess, start_simulator
 
 IN_FLIGHT = 20
@@ -51,7 +50,7 @@ async def test_a_killed_gateway_remembers_every_charge_it_acknowledged(
     tmp_path: Path, anyio_backend: str
 ) -> None:
     with start_simulator(tmp_path) as process:
-        gateway = SimulatorHarness.of(process).open()
+        gateway = at_simulator(process)
         outcomes: dict[ChargeRequest, Outcome] = {}
         for kill_after in (50, 120, 200):
             outcomes |= await charge_until_killed(gateway, process, kill_after)
@@ -90,8 +89,7 @@ async def persist(gateway: Gateway, request: ChargeRequest) -> Outcome:
 async def test_a_storm_of_faults_moves_every_charge_exactly_once(
     simulator: SimulatorProcess, anyio_backend: str
 ) -> None:
-    harness = SimulatorHarness.of(simulator)
-    gateway = harness.open(replace(harness.account(), total_timeout_seconds=1))
+    gateway = at_simulator(simulator, total_timeout_seconds=1)
     requests = [charge_of("pm_sim_ok_storm", amount_minor=100 + i) for i in range(150)]
     simulator.set_faults(*STORM, seed=7)
 

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from app.gateways.base import AccountMode, AccountSettings, ConfigurationError
 from app.gateways.registry import names, open_gateway
+from tests.gateways import fifth_harness
 
 LIVE = AccountSettings(AccountMode.LIVE)
 PLUGIN = """
@@ -29,12 +30,7 @@ class StrictGateway(FifthGateway):
 
 
 def install(site: Path, package: str, entry_points: str) -> None:
-    """What pip leaves behind for a package with entry points."""
-    metadata = site / f"{package}-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[perennial.gateways]\n{entry_points}\n")
-    (site / f"{package}.py").write_text(PLUGIN)
+    fifth_harness.install(site, package, entry_points, PLUGIN)
 
 
 async def test_the_simulator_is_refused_for_a_live_account() -> None:
@@ -50,7 +46,7 @@ async def test_an_unknown_gateway_is_refused_with_the_names_there_are() -> None:
 async def test_an_installed_package_adds_a_gateway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "perennial_fifth", "fifth = perennial_fifth:FifthGateway")
+    install(tmp_path, "perennial_another", "fifth = perennial_another:FifthGateway")
     monkeypatch.syspath_prepend(tmp_path)
 
     gateway = open_gateway("fifth", LIVE)

@@ -12,8 +12,9 @@ from app.domain.outcome import Declined, Found, Inconclusive, RefundPending, Suc
 from app.gateways.base import AccountMode, AccountSettings, Gateway
 from app.gateways.registry import open_gateway
 from app.gateways.requests import PaymentQuery, RefundQuery
-from tests.gateways.harness import charge_of, refund_of
+from tests.gateways.harness import at_simulator, charge_of, refund_of
 from tests.gateways.sockets import heard, server
+from tests.simulator import SimulatorProcess
 
 REQUEST = charge_of("pm_sim_ok")
 REFUND = refund_of("ch_1", 400)
@@ -130,3 +131,35 @@ async def test_a_decline_code_from_the_future_is_a_soft_decline_with_the_code_ke
         outcome = await gateway.charge(REQUEST)
     assert isinstance(outcome, Declined)
     assert (outcome.info.category, outcome.info.gateway_code) == ("soft", "moon_phase")
+
+
+async def test_a_list_at_an_address_without_lists_proves_no_absence() -> None:
+    """404 of a proxy, say, is not the simulator's word."""
+    async with answering(404, b"nothing here") as gateway:
+        found = await gateway.find_payment(PaymentQuery(REQUEST.attempt_code))
+        fetched = await gateway.fetch_payment("ch_1")
+    assert (found, fetched) == (Inconclusive("http_404"), Inconclusive("http_404"))
+
+
+async def test_a_gateway_that_charges_twice_is_caught(simulator: SimulatorProcess) -> None:
+    gateway = at_simulator(simulator)
+    request = charge_of("pm_sim_ok")
+    simulator.set_fault("duplicate")
+    outcome = await gateway.charge(request)
+    found = await gateway.find_payment(PaymentQuery(request.attempt_code))
+    await gateway.aclose()
+    assert isinstance(found, Found)
+    assert found.outcome == outcome
+    assert len(found.others) == 1
+    assert simulator.charged(request.attempt_code) == 2 * 1999
+
+
+async def test_an_effect_that_is_still_to_come_is_still_running(
+    simulator: SimulatorProcess,
+) -> None:
+    gateway = at_simulator(simulator)
+    request = charge_of("pm_sim_ok")
+    simulator.set_fault("late_effect", delay_ms=400, count=1)
+    answers = [await gateway.charge(request) for _ in range(2)]
+    await gateway.aclose()
+    assert answers == [Unknown("http_500"), Unknown("still_running")]

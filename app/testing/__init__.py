@@ -1,0 +1,4 @@
+"""What a gateway's author needs to test its adapter: imported by tests only, never by the service.
+
+Begin with `app.testing.harness`; docs/gateways.md tells the way.
+"""
