@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import aiohttp
@@ -96,9 +97,8 @@ class HttpClient:
         self._total_timeout_seconds = total_timeout_seconds
         connect = {"connect": connect_timeout_seconds, "pool": connect_timeout_seconds}
         self._extensions = {"timeout": connect | {"read": total_timeout_seconds}}
-        context = httpx.create_ssl_context(trust_env=False)
         self._transport = AiohttpTransport(
-            verify=context, client=lambda: session(context, resolver)
+            verify=trusted(), client=lambda: session(trusted(), resolver)
         )
 
     async def send(
@@ -144,6 +144,12 @@ class HttpClient:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates that are believed: read once, which takes as long as many a request."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def mark_connected(*_: Any) -> None:

@@ -15,6 +15,7 @@ run them on asyncio (`anyio_mode = "auto"`, and a fixture `anyio_backend` that r
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib import import_module
 from typing import Final
 
@@ -23,7 +24,7 @@ import pytest
 from app.gateways.registry import open_gateway
 from app.testing.harness import Harness
 from app.testing.line import open_line
-from app.testing.trial import Trial
+from app.testing.trial import HASTE_SECONDS, Trial, patient
 
 ABOUT: Final = (
     *("accounts", "captures", "charges", "listing", "lost", "refunds", "vault", "webhooks"),
@@ -43,8 +44,11 @@ async def trial(harness: Harness, anyio_backend: str) -> AsyncIterator[Trial]:
     """The adapter on trial, with a line of its own to the double."""
     del anyio_backend
     async with open_line(harness) as line:
-        gateway = open_gateway(harness.gateway, harness.account(line.url))
+        settings = patient(harness, line)
+        hasty = replace(settings, total_timeout_seconds=HASTE_SECONDS)
+        gateways = [open_gateway(harness.gateway, each) for each in (settings, hasty)]
         try:
-            yield Trial(harness, line, gateway)
+            yield Trial(harness, line, *gateways)
         finally:
-            await gateway.aclose()
+            for gateway in gateways:
+                await gateway.aclose()

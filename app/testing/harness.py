@@ -242,8 +242,7 @@ class Harness(Protocol):
 
     def account(self, base_url: str) -> AccountSettings:
         """A test account at the double, spoken to at `base_url`, with two `webhook_secrets` (the
-        present one and the one before) where there are such things, and a short time-out of
-        1 second.
+        present one and the one before) where there are such things. The suite sets time-outs.
         """
         ...
 

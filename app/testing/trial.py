@@ -33,13 +33,15 @@ from app.gateways.requests import (
     Sequence,
     TimeWindow,
 )
-from app.testing.harness import Behaviour, Harness, Kept, Trait
+from app.testing.harness import Behaviour, Fault, Harness, Kept, Trait
 from app.testing.line import Line
 
 CODE_CHARS: Final = 20
 """What the engine's references are long, whatever the gateway."""
 LOOK_SECONDS: Final = 0.02
 LOOKS_MAX: Final = 500
+PATIENCE_SECONDS: Final = 30
+HASTE_SECONDS: Final = 1
 WINDOW: Final = timedelta(minutes=30)
 AMOUNT: Final = 1_999
 
@@ -53,6 +55,14 @@ class Trial:
     harness: Harness
     line: Line
     gateway: Gateway
+    """Patient: a busy machine is not taken for a time-out."""
+    hasty: Gateway
+    """The same account, giving up after a second: for answers that never come."""
+
+    def facing(self, fault: Fault) -> Gateway:
+        """The account that meets this fault."""
+        is_silent = fault in {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER}
+        return self.hasty if is_silent else self.gateway
 
     @property
     def can(self) -> Capabilities:
@@ -202,12 +212,17 @@ class Trial:
 
     def settings(self, **changes: object) -> AccountSettings:
         """The settings of the account on trial, with changes."""
-        return replace(self.harness.account(self.line.url), **changes)  # type: ignore[arg-type]
+        return replace(patient(self.harness, self.line), **changes)  # type: ignore[arg-type]
 
     def window(self) -> TimeWindow:
         """From half an hour ago to half an hour from now."""
         now = SystemClock().now()
         return TimeWindow(now - WINDOW, now + WINDOW)
+
+
+def patient(harness: Harness, line: Line) -> AccountSettings:
+    """The harness's account over this line, with time to spare."""
+    return replace(harness.account(line.url), total_timeout_seconds=PATIENCE_SECONDS)
 
 
 def new_code() -> str:

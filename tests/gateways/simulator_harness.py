@@ -103,8 +103,6 @@ class SimulatorHarness:
                 SecretStr(SECRETS[Secret.PREVIOUS]),
             ),
             base_url=base_url,
-            connect_timeout_seconds=1,
-            total_timeout_seconds=1,
         )
 
     def stranger(self, base_url: str) -> AccountSettings:

@@ -15,11 +15,11 @@ from app.gateways.base import CredentialField
 from app.gateways.simulator import SimulatorGateway
 from dataclasses import replace
 
-class FifthGateway(SimulatorGateway):
-    name = "fifth"
+class AnotherGateway(SimulatorGateway):
+    name = "another"
     capabilities = replace(SimulatorGateway.capabilities, moves_real_money=True)
 
-class StrictGateway(FifthGateway):
+class StrictGateway(AnotherGateway):
     name = "strict"
     fields = (
         CredentialField(
@@ -46,20 +46,20 @@ async def test_an_unknown_gateway_is_refused_with_the_names_there_are() -> None:
 async def test_an_installed_package_adds_a_gateway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "perennial_another", "fifth = perennial_another:FifthGateway")
+    install(tmp_path, "perennial_another", "another = perennial_another:AnotherGateway")
     monkeypatch.syspath_prepend(tmp_path)
 
-    gateway = open_gateway("fifth", LIVE)
+    gateway = open_gateway("another", LIVE)
 
-    assert gateway.name == "fifth"
-    assert names() == sorted({"fifth", *names()})
+    assert gateway.name == "another"
+    assert names() == sorted({"another", *names()})
     await gateway.aclose()
 
 
 async def test_a_live_account_cannot_be_pointed_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "perennial_detour", "detour = perennial_detour:FifthGateway")
+    install(tmp_path, "perennial_detour", "detour = perennial_detour:AnotherGateway")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigurationError, match="own address"):
         open_gateway("detour", AccountSettings(AccountMode.LIVE, base_url="http://127.0.0.1:1"))
@@ -68,7 +68,7 @@ async def test_a_live_account_cannot_be_pointed_elsewhere(
 async def test_a_package_cannot_replace_a_built_in_gateway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "perennial_impostor", "simulator = perennial_impostor:FifthGateway")
+    install(tmp_path, "perennial_impostor", "simulator = perennial_impostor:AnotherGateway")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigurationError, match="moves no real money"):
         open_gateway("simulator", LIVE)
@@ -77,8 +77,8 @@ async def test_a_package_cannot_replace_a_built_in_gateway(
 async def test_two_packages_with_one_name_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "perennial_one", "both = perennial_one:FifthGateway")
-    install(tmp_path, "perennial_two", "both = perennial_two:FifthGateway")
+    install(tmp_path, "perennial_one", "both = perennial_one:AnotherGateway")
+    install(tmp_path, "perennial_two", "both = perennial_two:AnotherGateway")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigurationError, match="Several"):
         open_gateway("both", LIVE)

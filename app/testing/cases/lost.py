@@ -1,5 +1,7 @@
 """Answers that do not come: never taken for one, always found out, never charged twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain.outcome import (
@@ -40,7 +42,7 @@ async def test_a_fault_never_passes_for_an_answer_and_the_look_up_tells_the_trut
     request = await trial.charge_of()
     trial.line.strike(fault, Verb.CHARGE)
 
-    outcome = await trial.gateway.charge(request)
+    outcome = await trial.facing(fault).charge(request)
 
     trial.line.clear()
     assert isinstance(outcome, NotExecuted if fault is Fault.RATE_LIMITED else Unknown), outcome
@@ -63,7 +65,7 @@ async def test_a_lost_answer_is_had_again_where_that_is_safe_and_money_moves_onc
     request = await trial.charge_of()
     trial.line.strike(fault, Verb.CHARGE, 1)
 
-    first = await trial.gateway.charge(request)
+    first = await trial.facing(fault).charge(request)
     second = await trial.ended(request, await trial.gateway.charge(request))
 
     assert isinstance(first, Unknown | NotExecuted), first
@@ -142,13 +144,15 @@ async def test_a_look_up_that_fails_proves_nothing(trial: Trial, fault: Fault) -
     """Neither for a charge that is there nor for one that is not."""
     request, paid = await trial.paid()
     absent = await trial.charge_of()
+    refund = trial.refund_of(request, paid)
     trial.line.strike(fault, Verb.LOOKUP)
+    looking = replace(trial, gateway=trial.facing(fault))
 
     looks = [
-        await trial.find(request),
-        await trial.find(absent),
-        await trial.gateway.fetch_payment(paid.gateway_reference),
-        await trial.find_refund(trial.refund_of(request, paid)),
+        await looking.find(request),
+        await looking.find(absent),
+        await looking.gateway.fetch_payment(paid.gateway_reference),
+        await looking.find_refund(refund),
     ]
 
     assert all(isinstance(look, Inconclusive) for look in looks), looks
@@ -187,7 +191,7 @@ async def test_a_lost_refund_is_unknown_until_it_is_looked_up(trial: Trial, faul
     refund = trial.refund_of(charge, paid)
     trial.line.strike(fault, Verb.REFUND, 1)
 
-    outcome = await trial.gateway.refund(refund)
+    outcome = await trial.facing(fault).refund(refund)
 
     assert isinstance(outcome, NotExecuted if fault is Fault.RATE_LIMITED else Unknown), outcome
     await trial.harness.settle()
@@ -212,7 +216,7 @@ async def test_a_lost_capture_is_never_taken_for_an_answer(trial: Trial, fault: 
         f"c-{charge.attempt_code}", held.gateway_reference, AMOUNT, charge.currency
     )
 
-    outcome = await trial.gateway.capture(request)
+    outcome = await trial.facing(fault).capture(request)
 
     assert isinstance(outcome, NotExecuted if fault is Fault.RATE_LIMITED else Unknown), outcome
     await trial.harness.settle()
@@ -230,7 +234,7 @@ async def test_a_lost_void_is_never_taken_for_an_answer(trial: Trial, fault: Fau
     trial.line.strike(fault, Verb.VOID, 1)
     request = VoidRequest(f"v-{charge.attempt_code}", held.gateway_reference)
 
-    outcome = await trial.gateway.void(request)
+    outcome = await trial.facing(fault).void(request)
     again = await trial.gateway.void(request)
 
     assert isinstance(outcome, NotExecuted if fault is Fault.RATE_LIMITED else Unknown), outcome
