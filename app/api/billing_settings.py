@@ -39,6 +39,7 @@ WHAT: Final[dict[str, str]] = {
     "coupon_on_proration": "Whether charges for a part of a period are discounted.",
     "tax_rounding": "Whether tax is rounded once per rate or on each line.",
     "invoice_grace_days": "Days a renewal's invoice stays a draft before it is finalized.",
+    "invoice_consolidation": "Whether renewals of a customer at one instant become one invoice.",
     "trial_end_without_payment_method": "What then happens at the end of a trial.",
     "second_trial": "Whether a customer may try plans of the same family again.",
     "late_usage_days": "Days for which usage of a billed period is still taken.",

@@ -96,8 +96,8 @@ BOOKS: Final = (
         """
         SELECT f.merchant_id, f.subscription_id::text AS what FROM (
             SELECT merchant_id, subscription_id, count(*) AS n FROM (
-                SELECT i.merchant_id, i.subscription_id, i.billing_reason, i.period_start,
-                       i.period_end,
+                SELECT i.merchant_id, i.subscription_id, i.billing_reason, i.cycle_start,
+                       i.period_start, i.period_end,
                        lead(i.period_start) OVER following AS next_start,
                        lead(i.billing_reason) OVER following AS next_reason
                   FROM invoices i
@@ -110,6 +110,12 @@ BOOKS: Final = (
                         AND next_start BETWEEN period_start AND period_end)
                AND NOT (billing_reason = 'subscription_create'
                         AND next_reason = 'subscription_create')
+               AND NOT EXISTS ( -- a change at the very beginning, whose bill is of the new period
+                   SELECT FROM invoices u
+                    WHERE u.merchant_id = billed.merchant_id
+                      AND u.subscription_id = billed.subscription_id
+                      AND u.billing_reason = 'subscription_update'
+                      AND u.period_start = billed.cycle_start AND u.period_end = next_start)
              GROUP BY 1, 2) f
           LEFT JOIN (SELECT e.merchant_id, e.object_id, count(*) AS n FROM events e
                       WHERE {mine:e} AND e.type = 'subscription.resumed' GROUP BY 1, 2) r

@@ -29,7 +29,7 @@ from app.domain.pending import PendingItem
 from app.domain.policy import FirstPeriod, Policy
 from app.domain.pricing import SCALE, PlanKind, Price, Timing
 from app.domain.proration import FULL, Share
-from app.domain.subscription import Item, PausedInvoices, Subscription
+from app.domain.subscription import Happening, Item, PausedInvoices, Subscription, after
 from app.domain.subscription import Status as SubscriptionStatus
 from app.domain.tax import TaxRate, with_behaviour
 
@@ -415,6 +415,11 @@ def _payments(
     if invoice.order.collection is not Collection.CHARGE_AUTOMATICALLY:
         return ()
     return (paying.schedule(invoice, account.method_id, now, new_id),)
+
+
+def behind(sub: Subscription) -> Subscription:
+    """The running subscription whose bill there is nothing to pay with: that has failed already."""
+    return replace(sub, status=after(sub.status, Happening.PAYMENT_FAILED))
 
 
 def told_of(

@@ -128,6 +128,8 @@ class Line:
     taxes: tuple[TaxPart, ...]
     discount_amount: int
     tax_amount: int
+    subscription_id: UUID | None = None
+    """The subscription it is for, on an invoice of several; elsewhere the invoice says it."""
 
     @property
     def net(self) -> int:
@@ -167,6 +169,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A subscription that an invoice bills together with others, and for which of its periods."""
+
+    subscription_id: UUID
+    period: Period
+    cycle_start: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """The header. `tax_added` is the tax that comes on top; `tax_total` has the included too."""
 
@@ -196,6 +207,15 @@ class Invoice:
     """The dials it was reckoned with."""
     lines: tuple[Line, ...] = ()
     version: int = 1
+    members: tuple[Member, ...] = ()
+    """The subscriptions it is for where there are several; then the order names none."""
+
+    @property
+    def subscription_ids(self) -> tuple[UUID, ...]:
+        """Every subscription it is for."""
+        if self.members:
+            return tuple(member.subscription_id for member in self.members)
+        return () if self.order.subscription_id is None else (self.order.subscription_id,)
 
     @property
     def merchant_id(self) -> UUID:
@@ -217,6 +237,7 @@ class Invoice:
             "id": self.id,
             "customer_id": order.customer_id,
             "subscription_id": order.subscription_id,
+            "subscription_ids": [member.subscription_id for member in self.members],
             "status": self.status,
             "number": self.number,
             "currency": order.currency,

@@ -14,6 +14,7 @@ from app.domain import discount as discounting
 from app.domain import policy as policies
 from app.domain import tax as taxing
 from app.domain.balance import Balance, BalanceEntry
+from app.domain.calendar import Period
 from app.domain.discount import Discount, Facts
 from app.domain.errors import InvalidRequest
 from app.domain.event import Event, Type
@@ -27,6 +28,7 @@ from app.domain.invoice import (
     DiscountPart,
     Invoice,
     Line,
+    Member,
     Order,
     Status,
     after,
@@ -146,6 +148,18 @@ def _draft(bill: Bill, now: datetime, new_id: NewId, balance: Balance | None = N
     """The invoice with its lines and sums; finalized at once where a balance is given to pay it."""
     assert bill.charges or bill.credits, "an invoice has at least one line"
     lines = _lines(bill, new_id)
+    return _summed(bill.order, bill.policy, lines, now, new_id(), balance)
+
+
+def _summed(
+    order: Order,
+    policy: Policy,
+    lines: tuple[Line, ...],
+    now: datetime,
+    invoice_id: UUID,
+    balance: Balance | None,
+) -> Invoice:
+    """The invoice of these lines; finalized at once where a balance is given to pay it."""
     subtotal = discount_total = tax_total = tax_added = 0
     for line in lines:
         subtotal += line.charge.amount
@@ -164,10 +178,10 @@ def _draft(bill: Bill, now: datetime, new_id: NewId, balance: Balance | None = N
         "due_at": now,
     }
     if balance is not None:
-        settled = _settled(bill.order, total, balance, now)
+        settled = _settled(order, total, balance, now)
     return Invoice(
-        id=new_id(),
-        order=bill.order,
+        id=invoice_id,
+        order=order,
         subtotal=subtotal,
         discount_total=discount_total,
         tax_total=tax_total,
@@ -176,8 +190,55 @@ def _draft(bill: Bill, now: datetime, new_id: NewId, balance: Balance | None = N
         amount_paid=0,
         created_at=now,
         **settled,
-        policy=bill.policy,
+        policy=policy,
         lines=lines,
+    )
+
+
+def consolidate(bills: Sequence[Invoice], balance: Balance, now: datetime, new_id: NewId) -> Billed:
+    """The one finalized invoice of several: their lines as they are, taxed together.
+
+    They are of one customer and one instant, in one currency, and rounded alike. `balance` is the
+    customer's credit before any of them.
+    """
+    first, policy = bills[0].order, bills[0].policy
+    lines = [
+        replace(line, subscription_id=bill.order.subscription_id)
+        for bill in bills
+        for line in bill.lines
+    ]
+    order = replace(
+        first,
+        subscription_id=None,
+        cycle_start=None,
+        period=Period(first.period.start, max(bill.order.period.end for bill in bills)),
+    )
+    invoice = _summed(order, policy, _taxed_anew(lines, policy), now, new_id(), balance)
+    members = tuple(
+        Member(bill.order.subscription_id, bill.order.period, bill.order.cycle_start)
+        for bill in bills
+        if bill.order.subscription_id is not None
+    )
+    assert len(members) == len(bills), "what is put together is of subscriptions"
+    return _final(replace(invoice, members=members), balance, new_id)
+
+
+def _taxed_anew(lines: Sequence[Line], policy: Policy) -> tuple[Line, ...]:
+    """The lines in their new order, those that charge with taxes reckoned over all of them."""
+    charging = [line for line in lines if line.charge.reverses_line_id is None]
+    amounts = [line.charge.amount - line.discount_amount for line in charging]
+    rates = [line.charge.rates for line in charging]
+    taxed: dict[UUID, list[TaxPart]] = {line.id: [] for line in charging}
+    for part in taxing.taxes(amounts, rates, policy.tax_rounding, policy.rounding).parts:
+        taxed[charging[part.line].id].append(part)
+    return tuple(
+        replace(
+            line,
+            position=place,
+            taxes=tuple(taxed.get(line.id, line.taxes)),
+            tax_amount=sum(part.amount for part in taxed.get(line.id, line.taxes)),
+        )
+        for place, line in enumerate(lines)
     )
 
 

@@ -93,7 +93,7 @@ def unpayable(decision: Decision, new_id: NewId) -> Decision:
         return decision
     if not any(p.status is PaymentStatus.REQUIRES_PAYMENT_METHOD for p in decision.payments):
         return decision
-    behind = replace(sub, status=after(sub.status, Happening.PAYMENT_FAILED))
+    behind = billing.behind(sub)
     event = Event(new_id(), Type.SUBSCRIPTION_PAST_DUE, behind)
     return replace(decision, subscriptions=(behind,), events=(*decision.events, event))
 

@@ -130,6 +130,15 @@ class CouponOnProration(StrEnum):
     NOT_PRORATED = "not_prorated"
 
 
+class Consolidation(StrEnum):
+    """Whether renewals at the same instant become one invoice."""
+
+    OFF = "off"
+    """Each subscription has its own."""
+    CUSTOMER = "customer"
+    """One for all of a customer's that are collected alike."""
+
+
 class SecondTrial(StrEnum):
     """Whether a customer may try plans of the same family again."""
 
@@ -163,6 +172,7 @@ class Policy:
     coupon_on_proration: CouponOnProration = CouponOnProration.FOLLOWS_LINE
     tax_rounding: TaxRounding = TaxRounding.PER_INVOICE
     invoice_grace_days: int = 0
+    invoice_consolidation: Consolidation = Consolidation.OFF
     trial_end_without_payment_method: TrialEnd = TrialEnd.CANCEL
     second_trial: SecondTrial = SecondTrial.REFUSED
     late_usage_days: int = 30
