@@ -9,6 +9,7 @@ APPEND_ONLY: Final[tuple[str, ...]] = (
     "credit_note_lines",
     "document_logos",
     "document_settings",
+    "invoice_subscriptions",
     "usage_events",
 )
 """Tables of this revision whose rows never change: no UPDATE granted, and a trigger refuses."""
@@ -79,6 +80,20 @@ _CREDIT_NOTE_LINES: Final = """
         RETURN NULL;
     END $$
 """
+_ONE_BILL_A_PERIOD: Final = """
+    CREATE FUNCTION guard_one_bill() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    BEGIN
+        IF EXISTS (
+            SELECT FROM fresh f JOIN invoices i
+                ON i.merchant_id = f.merchant_id AND i.subscription_id = f.subscription_id
+               AND i.cycle_start = f.cycle_start) THEN
+            RAISE EXCEPTION 'a period is billed already'
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        RETURN NULL;
+    END $$
+"""
 _DRAFTS: Final = "invoices, invoice_lines, invoice_line_discounts, invoice_line_taxes"
 _PARTS: Final = ("invoice_line_discounts", "invoice_line_taxes")
 
@@ -88,6 +103,11 @@ UPGRADE: Final[tuple[str, ...]] = (
     (
         "CREATE TRIGGER credit_notes_guard BEFORE UPDATE OR DELETE ON credit_notes "
         "FOR EACH ROW EXECUTE FUNCTION guard_credit_note()"
+    ),
+    _ONE_BILL_A_PERIOD,
+    (
+        "CREATE TRIGGER invoice_subscriptions_cycle AFTER INSERT ON invoice_subscriptions "
+        "REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION guard_one_bill()"
     ),
     _CREDIT_NOTE_LINES,
     (
@@ -119,6 +139,7 @@ DOWNGRADE: Final[tuple[str, ...]] = (
     f"REVOKE DELETE ON {_DRAFTS} FROM perennial_app, perennial_system",
     "DROP FUNCTION guard_credit_note()",
     "DROP FUNCTION guard_credited()",
+    "DROP FUNCTION guard_one_bill()",
     *(f"DROP TRIGGER {table}_kept ON {table}" for table in _PARTS),
     *(f"DROP TRIGGER {table}_guard ON {table}" for table in _PARTS),
     "DROP FUNCTION guard_line_part()",

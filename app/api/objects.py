@@ -267,6 +267,10 @@ class Line(Output):
     reverses_line_id: Annotated[
         c.InvoiceLineId | None, Field(description="The line that a credit takes back.")
     ]
+    subscription_id: Annotated[
+        c.SubscriptionId | None,
+        Field(description="Which one it is for, on an invoice for several subscriptions."),
+    ]
 
 
 class InvoiceLine(Line):
@@ -285,6 +289,10 @@ class Invoice(Output):
     customer: Customer | None = Expanded
     subscription_id: c.SubscriptionId | None
     subscription: Subscription | None = Expanded
+    subscription_ids: Annotated[
+        list[c.SubscriptionId],
+        Field(description="Which ones it is for, where it is for several; otherwise empty."),
+    ]
     status: Annotated[str, open_enum("draft", "open", "paid", "void", "uncollectible")]
     number: Annotated[str | None, Field(examples=["INV-000001"])]
     currency: c.Currency

@@ -1,7 +1,7 @@
 """/v1/invoices/preview: the invoices that would come, to the cent. Nothing is stored."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -97,6 +97,9 @@ class PreviewedLine(Output):
     reverses_line_id: Annotated[
         c.InvoiceLineId | None, Field(description="The line that a credit takes back.")
     ]
+    subscription_id: Annotated[
+        str | None, Field(description="Which one it is for, on an invoice for several.")
+    ]
     discounts: list[PreviewedDiscount]
     taxes: list[PreviewedTax]
 
@@ -171,10 +174,19 @@ class InvoicePreview(Output):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which coupon each discount is of; which lines nobody knows, since they were made up here."""
+    """Which coupon each discount is of; which lines nobody knows, since they were made up here; and
+    what such subscriptions are called, if anything.
+    """
 
     coupons: Mapping[UUID, UUID]
     invented: Collection[UUID] = ()
+    new: Mapping[UUID, str | None] = field(default_factory=dict)
+
+    def subscription(self, id: UUID | None) -> str | None:
+        """What a subscription is called."""
+        if id is None or id in self.new:
+            return None if id is None else self.new[id]
+        return show("sub", id)
 
 
 @router.post("/preview", operation_id="preview_invoice", response_model=InvoicePreview)
@@ -186,7 +198,8 @@ async def preview_invoice(ask: Asked, body: InvoicePreviewCreate) -> Response:
     made = await previews.invoices(ask.rt, ask.caller, body.command(ask.expected_version()))
     new = body.create is not None
     found = made.preview
-    names = Names(made.coupons, made.invented)
+    about = found.subscription.id
+    names = Names(made.coupons, made.invented, {about: None} if new else {})
     return answer(
         {
             "object": "invoice_preview",
@@ -226,6 +239,7 @@ def invoice_shown(invoice: Invoice, names: Names) -> dict[str, Any]:
 def line_shown(line: Line, names: Names) -> dict[str, Any]:
     """A line with its discounts and taxes."""
     return _charge(line.charge, names) | {
+        "subscription_id": names.subscription(line.subscription_id),
         "discount_amount": line.discount_amount,
         "tax_amount": line.tax_amount,
         "discounts": [_discount(part, names) for part in line.discounts],
@@ -253,6 +267,7 @@ def _pending(item: PendingItem, names: Names) -> dict[str, Any]:
     discounts = () if isinstance(item.line, Charge) else item.line.discounts
     taxes = () if isinstance(item.line, Charge) else item.line.taxes
     return _charge(item.charge, names) | {
+        "subscription_id": None,
         "discount_amount": sum(part.amount for part in discounts),
         "tax_amount": sum(part.amount for part in taxes),
         "discounts": [_discount(part, names) for part in discounts],

@@ -148,7 +148,7 @@ class _Shown:
             for account in made.shop.accounts.values()
             for d in account.subscription.discounts
         }
-        self._names = Names(known, made.shop.made)
+        self._names = Names(known, made.shop.made, self._new)
 
     def whole(self) -> dict[str, Any]:
         """The whole answer."""

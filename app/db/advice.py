@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from app.db import prices, usage
+from app.db import invoices, prices, usage
 from app.db.base import Tx
 from app.db.usage import Wanted
 from app.domain.advice import Past
@@ -37,11 +37,12 @@ async def past(tx: Tx, sub: Subscription, item: Item, periods: Sequence[Period])
     if item.price.usage is Usage.METERED:
         return [await _used(tx, sub, item, period) for period in periods]
     rows = await tx.fetch(
-        """
-        SELECT l.period_start, l.period_end, l.quantity FROM invoice_lines l
-          JOIN invoices i ON i.merchant_id = l.merchant_id AND i.id = l.invoice_id
-         WHERE i.merchant_id = current_setting('app.merchant_id')::uuid
-           AND i.subscription_id = $1 AND i.status <> 'void' AND l.subscription_item_id = $2
+        f"""
+        SELECT l.period_start, l.period_end, l.quantity FROM {invoices.BILLS} b
+          JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
+          JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
+         WHERE b.merchant_id = current_setting('app.merchant_id')::uuid
+           AND b.subscription_id = $1 AND i.status <> 'void' AND l.subscription_item_id = $2
            AND l.kind = 'period' AND l.reverses_line_id IS NULL AND l.period_end > $3
          ORDER BY l.period_start, l.id
         """,

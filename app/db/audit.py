@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from app.db import invoices
 from app.db.audit_books import BOOKS, RETURNED
 from app.db.audit_check import Check
 from app.db.audit_money import MONEY
@@ -31,7 +32,7 @@ BALANCE: Final = """
 
 def _sql(check: Check) -> str:
     """The query with its shorthands written out."""
-    sql = check.sql.replace("{returned}", RETURNED)
+    sql = check.sql.replace("{returned}", RETURNED).replace("{bills}", invoices.BILLS)
     sql = re.sub(r"\{balance:(\w+)\}", lambda found: BALANCE.format(found[1]), sql)
     return re.sub(r"\{mine:(\w+)\}", lambda found: MINE.format(found[1]), sql)
 

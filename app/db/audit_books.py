@@ -96,15 +96,16 @@ BOOKS: Final = (
         """
         SELECT f.merchant_id, f.subscription_id::text AS what FROM (
             SELECT merchant_id, subscription_id, count(*) AS n FROM (
-                SELECT i.merchant_id, i.subscription_id, i.billing_reason, i.cycle_start,
-                       i.period_start, i.period_end,
-                       lead(i.period_start) OVER following AS next_start,
+                SELECT b.merchant_id, b.subscription_id, i.billing_reason, b.cycle_start,
+                       b.period_start, b.period_end,
+                       lead(b.period_start) OVER following AS next_start,
                        lead(i.billing_reason) OVER following AS next_reason
-                  FROM invoices i
-                 WHERE {mine:i} AND i.cycle_start IS NOT NULL
+                  FROM {bills} b
+                  JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
+                 WHERE {mine:b} AND b.cycle_start IS NOT NULL
                    AND i.billing_reason <> 'subscription_cancel'
-                WINDOW following AS (PARTITION BY i.merchant_id, i.subscription_id
-                                     ORDER BY i.cycle_start)) billed
+                WINDOW following AS (PARTITION BY b.merchant_id, b.subscription_id
+                                     ORDER BY b.cycle_start)) billed
              WHERE next_start <> period_end
                AND NOT (next_reason = 'subscription_update'
                         AND next_start BETWEEN period_start AND period_end)

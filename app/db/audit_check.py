@@ -9,7 +9,7 @@ class Check:
 
     In the query `{mine:x}` limits the rows of alias `x` to the merchant that is audited,
     `{balance:account}` are an account's debits less its credits by merchant and currency, and
-    `{returned}` is what came back of each line.
+    `{returned}` is what came back of each line, `{bills}` which invoice billed which subscription.
     """
 
     name: str

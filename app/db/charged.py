@@ -26,13 +26,15 @@ async def in_force(
         return {}
     rows = await tx.fetch(
         f"""
-        SELECT {invoices.LINES}, i.subscription_id, i.status
+        SELECT {invoices.LINES}, b.subscription_id, i.status
           FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])
                AS k (merchant_id, subscription_id, since, at)
-          JOIN invoices i USING (merchant_id, subscription_id)
+          JOIN {invoices.BILLS} b USING (merchant_id, subscription_id)
+          JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
           JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
                {invoices.OF_LINES}
          WHERE i.status <> 'void'
+           AND (l.subscription_id IS NULL OR l.subscription_id = b.subscription_id)
            AND l.kind = 'period' AND l.reverses_line_id IS NULL AND l.amount > 0
            AND l.period_end > k.at AND l.period_start >= k.since
          ORDER BY l.id

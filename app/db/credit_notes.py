@@ -29,16 +29,15 @@ ENDED = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED, PaymentStatu
 
 async def lock_invoice(tx: Tx, invoice_id: UUID) -> Corrected:
     """An invoice of the transaction's merchant with all that crediting needs. Raises NotFound."""
-    about = await invoices.subscription_of(tx, invoice_id)
-    sub = None
-    if about is not None:
-        merchant = await tx.fetchval("SELECT current_setting('app.merchant_id')::uuid")
-        sub = (await accounts.load_many(tx, [(merchant, about)]))[merchant, about]
+    about = await invoices.subscriptions_of(tx, invoice_id)
+    merchant = await tx.fetchval("SELECT current_setting('app.merchant_id')::uuid")
+    subs = await accounts.load_many(tx, [(merchant, one) for one in about])
     paid = await payments.of_invoice(tx, invoice_id)
     invoice = await invoices.lock(tx, invoice_id)
     key = invoice.merchant_id, invoice.order.customer_id, invoice.order.currency
     found = await corrected(tx, invoice, paid)
-    return replace(found, balance=(await balances.load(tx, [key]))[key], subscription=sub)
+    held = (await balances.load(tx, [key]))[key]
+    return replace(found, balance=held, subscriptions=tuple(subs.values()))
 
 
 async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Corrected:

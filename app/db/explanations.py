@@ -36,44 +36,45 @@ async def load(tx: Tx, invoice_id: UUID, line_id: UUID) -> Facts:
     if charge.price_id is not None:
         key = invoice.merchant_id, charge.price_id
         price = (await prices.load(tx, [key]))[key]
-    sub = await _subscription(tx, invoice)
+    about = line.subscription_id or invoice.order.subscription_id
+    sub = await _subscription(tx, about)
     metered = price is not None and charge.kind is LineKind.USAGE
     return Facts(
         invoice,
         line,
         "UTC" if sub is None else sub["zone"],
         price,
-        await _discounts(tx, invoice),
+        await _discounts(tx, invoice, about),
         await _events(tx, invoice, line, price) if metered else None,
         None if sub is None else _full(invoice, line, sub),
         await _reversed(tx, invoice, line),
-        await _billed_before(tx, line) if metered else None,
+        await _billed_before(tx, about, line) if metered and about is not None else None,
     )
 
 
 async def causes(tx: Tx, invoice: Invoice) -> list[Row]:
-    """The events of the invoice, and those of its subscription at the moment it was made."""
+    """The events of the invoice, and those of its subscriptions at the moment it was made."""
     return await tx.fetch(
         """
         SELECT id, type, created_at FROM events
          WHERE merchant_id = current_setting('app.merchant_id')::uuid
-           AND (object_id = $1 OR (object_id = $2 AND created_at = $3))
+           AND (object_id = $1 OR (object_id = ANY ($2::uuid[]) AND created_at = $3))
          ORDER BY id LIMIT $4
         """,
         invoice.id,
-        invoice.order.subscription_id,
+        await invoices.subscriptions_of(tx, invoice.id),
         invoice.created_at,
         EVENTS_MAX,
     )
 
 
-async def _subscription(tx: Tx, invoice: Invoice) -> Row | None:
+async def _subscription(tx: Tx, about: UUID | None) -> Row | None:
     return await tx.fetchrow(
         """
         SELECT zone, anchor, interval_unit, interval_count, customer_id FROM subscriptions
          WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
         """,
-        invoice.order.subscription_id,
+        about,
     )
 
 
@@ -89,7 +90,7 @@ def _full(invoice: Invoice, line: Line, sub: Row) -> Period | None:
     return full if of == share.whole else None
 
 
-async def _discounts(tx: Tx, invoice: Invoice) -> tuple[Discount, ...]:
+async def _discounts(tx: Tx, invoice: Invoice, about: UUID | None) -> tuple[Discount, ...]:
     """The discounts that were there when the invoice was made, in their order."""
     rows = await tx.fetch(
         f"""
@@ -102,7 +103,7 @@ async def _discounts(tx: Tx, invoice: Invoice) -> tuple[Discount, ...]:
          ORDER BY d.customer_id NULLS FIRST, d.position, d.id
         """,
         list({part.discount_id for line in invoice.lines for part in line.discounts}),
-        invoice.order.subscription_id,
+        about,
         invoice.order.customer_id,
         invoice.created_at,
         invoice.order.period.start,
@@ -112,7 +113,7 @@ async def _discounts(tx: Tx, invoice: Invoice) -> tuple[Discount, ...]:
 
 async def _events(tx: Tx, invoice: Invoice, line: Line, price: Price | None) -> int | None:
     """How many events the quantity comes from, as the meter counts them now."""
-    charge, about = line.charge, invoice.order.subscription_id
+    charge, about = line.charge, line.subscription_id or invoice.order.subscription_id
     if price is None or price.usage is not Usage.METERED or price.meter_id is None:
         return None
     if charge.item_id is None or about is None:
@@ -123,18 +124,16 @@ async def _events(tx: Tx, invoice: Invoice, line: Line, price: Price | None) -> 
     return found[invoice.merchant_id, charge.item_id].events
 
 
-async def _billed_before(tx: Tx, line: Line) -> tuple[int, int] | None:
-    """What the same usage was billed with on earlier lines."""
+async def _billed_before(tx: Tx, about: UUID, line: Line) -> tuple[int, int] | None:
+    """What the same usage of a subscription was billed with on earlier lines."""
     row = await tx.fetchrow(
-        """
+        f"""
         SELECT sum(l.quantity)::bigint AS quantity, sum(l.amount)::bigint AS amount
-          FROM invoice_lines l
-          JOIN invoices i ON i.merchant_id = l.merchant_id AND i.id = l.invoice_id
-         WHERE l.merchant_id = current_setting('app.merchant_id')::uuid AND i.status <> 'void'
-           AND i.subscription_id = (
-               SELECT o.subscription_id FROM invoices o JOIN invoice_lines m
-                   ON m.merchant_id = o.merchant_id AND m.invoice_id = o.id
-                WHERE m.merchant_id = l.merchant_id AND m.id = $1)
+          FROM {invoices.BILLS} b
+          JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
+          JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
+         WHERE b.merchant_id = current_setting('app.merchant_id')::uuid
+           AND b.subscription_id = $5 AND i.status <> 'void'
            AND l.subscription_item_id = $2 AND l.kind = 'usage' AND l.period_start = $3
            AND l.period_end = $4 AND l.reverses_line_id IS NULL AND l.id < $1
         """,
@@ -142,6 +141,7 @@ async def _billed_before(tx: Tx, line: Line) -> tuple[int, int] | None:
         line.charge.item_id,
         line.charge.period.start,
         line.charge.period.end,
+        about,
     )
     if row is None or row["quantity"] is None:
         return None

@@ -74,8 +74,26 @@ async def held(
     return {key: tuple(invoices) for key, invoices in found.items()}
 
 
+async def subscriptions_of(tx: Tx, invoice_id: UUID) -> list[UUID]:
+    """Which subscriptions an invoice is for, in order. Raises NotFound where there is no such
+    invoice.
+    """
+    alone = await subscription_of(tx, invoice_id)
+    if alone is not None:
+        return [alone]
+    rows = await tx.fetch(
+        "SELECT subscription_id FROM invoice_subscriptions "
+        "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND invoice_id = $1 "
+        "ORDER BY subscription_id",
+        invoice_id,
+    )
+    return [row["subscription_id"] for row in rows]
+
+
 async def subscription_of(tx: Tx, invoice_id: UUID) -> UUID | None:
-    """Which subscription an invoice is for. Raises NotFound where there is no such invoice."""
+    """Which one subscription an invoice is for, if any. Raises NotFound where there is no such
+    invoice.
+    """
     row = await tx.fetchrow(
         "SELECT subscription_id FROM invoices "
         "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1",
@@ -130,10 +148,18 @@ def invoice(row: Row, lines: tuple[Line, ...] = ()) -> Invoice:
     )
 
 
+BILLS: Final = """(
+    SELECT merchant_id, subscription_id, id AS invoice_id, cycle_start, period_start, period_end
+      FROM invoices WHERE subscription_id IS NOT NULL
+     UNION ALL
+    SELECT merchant_id, subscription_id, invoice_id, cycle_start, period_start, period_end
+      FROM invoice_subscriptions)"""
+"""Which invoices a subscription was billed by: its own, and those it shares with others."""
 LINES: Final = """
     l.merchant_id, l.id, l.invoice_id, l.position, l.kind, l.subscription_item_id, l.price_id,
     l.description, l.quantity, l.period_start, l.period_end, l.amount, l.discount_amount,
-    l.tax_amount, l.share_part, l.share_whole, l.reverses_line_id, pr.plan_id,
+    l.tax_amount, l.share_part, l.share_whole, l.reverses_line_id, l.subscription_id AS about_id,
+    pr.plan_id,
     pl.kind AS plan_kind
 """
 OF_LINES: Final = """
@@ -218,5 +244,12 @@ def _line(row: Row, off: tuple[DiscountPart, ...], taxes: tuple[TaxPart, ...]) -
         row["plan_kind"] == PlanKind.ADDON,
     )
     return Line(
-        row["id"], row["position"], charge, off, taxes, row["discount_amount"], row["tax_amount"]
+        row["id"],
+        row["position"],
+        charge,
+        off,
+        taxes,
+        row["discount_amount"],
+        row["tax_amount"],
+        row["about_id"],
     )

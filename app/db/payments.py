@@ -1,5 +1,6 @@
 """Payments, attempts and refunds as decisions need them, claimed, locked and loaded."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -344,25 +345,31 @@ async def methods(tx: Tx, keys: Sequence[Key], *, usable: bool = True) -> dict[K
 
 async def subscriptions_to_settle(
     tx: Tx, keys: Sequence[Key], declined: Sequence[Key]
-) -> dict[Key, Key]:
-    """Attempt -> subscription, for those whose subscription the outcome may change.
+) -> dict[Key, list[Key]]:
+    """Attempt -> subscriptions, for those whose subscriptions the outcome may change.
 
     A success changes one that is behind; a decline any. Most renewals succeed and need none.
     """
     rows = await tx.fetch(
-        """
-        SELECT a.merchant_id, a.id, i.subscription_id
+        f"""
+        SELECT a.merchant_id, a.id, b.subscription_id
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN payment_attempts a USING (merchant_id, id)
-          JOIN invoices i ON i.merchant_id = a.merchant_id AND i.id = a.invoice_id
-          JOIN subscriptions s ON s.merchant_id = i.merchant_id AND s.id = i.subscription_id
+          JOIN {invoices.BILLS} b
+            ON b.merchant_id = a.merchant_id AND b.invoice_id = a.invoice_id
+          JOIN subscriptions s ON s.merchant_id = b.merchant_id AND s.id = b.subscription_id
          WHERE s.status <> 'active' OR a.id = ANY ($3::uuid[])
+         ORDER BY b.subscription_id
         """,
         [k[0] for k in keys],
         [k[1] for k in keys],
         [k[1] for k in declined],
     )
-    return {(r["merchant_id"], r["id"]): (r["merchant_id"], r["subscription_id"]) for r in rows}
+    found: dict[Key, list[Key]] = defaultdict(list)
+    for row in rows:
+        merchant = row["merchant_id"]
+        found[merchant, row["id"]].append((merchant, row["subscription_id"]))
+    return found
 
 
 async def next_due(tx: Tx, scope: Scope) -> datetime | None:

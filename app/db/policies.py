@@ -47,6 +47,15 @@ async def set_settings(tx: Tx, merchant_id: UUID, settings: Mapping[str, Any]) -
     )
 
 
+async def consolidating(tx: Tx) -> list[UUID]:
+    """The merchants whose customers may have one invoice for several subscriptions."""
+    rows = await tx.fetch(
+        "SELECT id FROM merchants WHERE billing_settings ->> 'invoice_consolidation' = $1",
+        policy.Consolidation.CUSTOMER,
+    )
+    return [row["id"] for row in rows]
+
+
 def narrowed(merchants: Policy, prices: Iterable[Price], settings: Mapping[str, object]) -> Policy:
     """The merchant's policy with what the plans say otherwise, and then the subscription."""
     return policy.narrowed(merchants, prices, settings)

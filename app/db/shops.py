@@ -100,10 +100,10 @@ async def _owed(tx: Tx, subs: Sequence[UUID]) -> list[Bill]:
     """The invoices of these subscriptions that wait to be paid, but for those in flight."""
     rows = await tx.fetch(
         f"""
-        SELECT {payments.COLUMNS} FROM payments p
-          JOIN invoices i ON i.merchant_id = p.merchant_id AND i.id = p.invoice_id
-         WHERE i.merchant_id = current_setting('app.merchant_id')::uuid
-           AND i.subscription_id = ANY ($1::uuid[])
+        SELECT DISTINCT ON (p.id) {payments.COLUMNS} FROM payments p
+          JOIN {invoices.BILLS} b ON b.merchant_id = p.merchant_id AND b.invoice_id = p.invoice_id
+         WHERE b.merchant_id = current_setting('app.merchant_id')::uuid
+           AND b.subscription_id = ANY ($1::uuid[])
            AND p.status IN ('scheduled', 'requires_payment_method') ORDER BY p.id
         """,
         list(subs),

@@ -1,8 +1,9 @@
 """Subscriptions as rows of the clock: claimed, parked, put back. `accounts` loads them whole."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from app.db import subscription_parts as parts
@@ -23,26 +24,47 @@ COLUMNS: Final = """
 """
 
 
+class But(NamedTuple):
+    """Which subscriptions are not claimed: some of them, and all of some merchants."""
+
+    ids: Collection[UUID] = ()
+    merchants: Collection[UUID] = ()
+
+
+class CustomerDue(NamedTuple):
+    """A customer, and the instant of the first thing that is due on its subscriptions."""
+
+    merchant_id: UUID
+    id: UUID
+    due_at: datetime
+
+
+NOBODY: Final = But()
+
+
 async def claim_due(
     tx: Tx,
     scope: Scope,
     now: datetime,
     limit: int,
     only: Sequence[UUID] | None = None,
-    but: Collection[UUID] = (),
+    but: But = NOBODY,
 ) -> list[Row]:
     """Lock up to `limit` subscriptions that are due, oldest first, leaving those locked already.
 
-    `only` narrows it to some ids: the retry of a chunk in smaller parts. `but` leaves some out.
+    `only` narrows it to some ids, whoever's they are: the retry of a chunk in smaller parts.
     """
     args: list[object] = [now, limit, only]
     where = "s.test_clock_id IS NULL"
     if scope.test_clock_id is not None:
         where = "s.merchant_id = $4 AND s.test_clock_id = $5"
         args += [scope.merchant_id, scope.test_clock_id]
-    if but:
-        args.append(list(but))
+    if but.ids:
+        args.append(list(but.ids))
         where += f" AND s.id <> ALL (${len(args)}::uuid[])"
+    if but.merchants and only is None:
+        args.append(list(but.merchants))
+        where += f" AND s.merchant_id <> ALL (${len(args)}::uuid[])"
     return await tx.fetch(
         f"""
         SELECT {COLUMNS} FROM subscriptions s
@@ -51,6 +73,90 @@ async def claim_due(
          ORDER BY s.next_action_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
         """,
         *args,
+    )
+
+
+async def claim_customers(
+    tx: Tx,
+    scope: Scope,
+    now: datetime,
+    limit: int,
+    merchants: Collection[UUID],
+    but: Collection[UUID] = (),
+) -> list[CustomerDue]:
+    """Lock up to `limit` customers of these merchants that have subscriptions due, leaving those
+    locked already.
+    """
+    rows = await tx.fetch(
+        """
+        WITH due AS (
+            SELECT s.merchant_id, s.customer_id, min(s.next_action_at) AS due_at
+              FROM subscriptions s
+             WHERE s.merchant_id = ANY ($3::uuid[]) AND s.next_action_at <= $1
+               AND s.next_action_at IS NOT NULL AND s.parked_at IS NULL
+               AND s.test_clock_id IS NOT DISTINCT FROM $4 AND s.id <> ALL ($5::uuid[])
+             GROUP BY s.merchant_id, s.customer_id ORDER BY 3 LIMIT $2)
+        SELECT c.merchant_id, c.id, due.due_at FROM due
+          JOIN customers c ON c.merchant_id = due.merchant_id AND c.id = due.customer_id
+         ORDER BY c.id FOR NO KEY UPDATE OF c SKIP LOCKED
+        """,
+        now,
+        limit,
+        list(merchants),
+        scope.test_clock_id,
+        list(but),
+    )
+    return [CustomerDue(row["merchant_id"], row["id"], row["due_at"]) for row in rows]
+
+
+async def claim_of_customers(
+    tx: Tx, scope: Scope, customers: Sequence[CustomerDue]
+) -> dict[Key, list[Row]]:
+    """Lock all that is due at one instant on each of these customers.
+
+    A customer of whom another transaction has something locked is left out.
+    """
+    wanted = (
+        [one.merchant_id for one in customers],
+        [one.id for one in customers],
+        [one.due_at for one in customers],
+        scope.test_clock_id,
+    )
+    due = """
+        SELECT {0} FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[])
+               AS k (merchant_id, customer_id, due_at)
+          JOIN subscriptions s ON s.merchant_id = k.merchant_id
+           AND s.customer_id = k.customer_id AND s.next_action_at = k.due_at
+         WHERE s.parked_at IS NULL AND s.test_clock_id IS NOT DISTINCT FROM $4
+         ORDER BY s.id {1}
+    """
+    locked = await tx.fetch(due.format(COLUMNS, "FOR NO KEY UPDATE OF s SKIP LOCKED"), *wanted)
+    there = await tx.fetch(due.format("s.merchant_id, s.customer_id, s.id", ""), *wanted)
+    mine = {row["id"] for row in locked}
+    others = {(r["merchant_id"], r["customer_id"]) for r in there if r["id"] not in mine}
+    found: dict[Key, list[Row]] = defaultdict(list)
+    for row in locked:
+        key = row["merchant_id"], row["customer_id"]
+        if key not in others:
+            found[key].append(row)
+    return found
+
+
+async def due_with(tx: Tx, subscription_id: UUID) -> list[Row]:
+    """A subscription, which is locked, and those of its customer that are due at the same instant,
+    locked here; without those that somebody else has locked, or that are parked.
+    """
+    return await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM subscriptions s JOIN subscriptions o
+            ON o.merchant_id = s.merchant_id AND o.customer_id = s.customer_id
+           AND o.next_action_at = s.next_action_at
+           AND o.test_clock_id IS NOT DISTINCT FROM s.test_clock_id
+         WHERE o.merchant_id = current_setting('app.merchant_id')::uuid AND o.id = $1
+           AND (s.parked_at IS NULL OR s.id = o.id)
+         ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED
+        """,
+        subscription_id,
     )
 
 

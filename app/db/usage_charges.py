@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from app.db import prices, usage
+from app.db import invoices, prices, usage
 from app.db.base import Row, Tx
 from app.db.usage import Billed, Wanted
 from app.domain import billing
@@ -76,16 +76,18 @@ async def _spans(tx: Tx, metered: Mapping[Key, Account]) -> list[_Span]:
     asked for.
     """
     rows = await tx.fetch(
-        """
-        SELECT l.merchant_id, i.subscription_id, l.subscription_item_id, l.price_id,
+        f"""
+        SELECT l.merchant_id, b.subscription_id, l.subscription_item_id, l.price_id,
                l.period_start, l.period_end, sum(l.quantity)::bigint AS quantity,
                sum(l.amount)::bigint AS amount, max(i.created_at) AS billed_at
           FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[])
                AS k (merchant_id, subscription_id, since)
-          JOIN invoices i USING (merchant_id, subscription_id)
+          JOIN {invoices.BILLS} b USING (merchant_id, subscription_id)
+          JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
           JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
          WHERE l.kind = 'usage' AND l.period_end > k.since AND l.reverses_line_id IS NULL
-         GROUP BY l.merchant_id, i.subscription_id, l.subscription_item_id, l.price_id,
+           AND (l.subscription_id IS NULL OR l.subscription_id = b.subscription_id)
+         GROUP BY l.merchant_id, b.subscription_id, l.subscription_item_id, l.price_id,
                   l.period_start, l.period_end
          ORDER BY l.period_start
         """,

@@ -1,6 +1,6 @@
 """Collecting what an invoice asks for: at a gateway, outside of any, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,12 +27,12 @@ PAYABLE: Final = frozenset({invoices.Status.OPEN, invoices.Status.UNCOLLECTIBLE}
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """An invoice with its payment, the attempt in question, and the subscription it is for."""
+    """An invoice with its payment, the attempt in question, and the subscriptions it is for."""
 
     invoice: Invoice
     payment: Payment
     attempt: Attempt | None = None
-    subscription: Subscription | None = None
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 def begin(
@@ -95,7 +95,7 @@ def wait_for_method(payment: Payment) -> Decision:
 def pay_outside(
     invoice: Invoice,
     payment: Payment | None,
-    sub: Subscription | None,
+    subs: Sequence[Subscription],
     now: datetime,
     new_id: NewId,
 ) -> Decision:
@@ -114,18 +114,14 @@ def pay_outside(
         invoice.order.currency,
         amount,
     )
-    events = [Event(new_id(), Type.INVOICE_PAID, paid)]
-    active = paid_up(sub, paid)
-    if active is not None:
-        events.append(Event(new_id(), Type.SUBSCRIPTION_ACTIVATED, active))
-    return Decision(
+    decision = Decision(
         invoice.merchant_id,
-        subscriptions=(active,) if active is not None else (),
         invoices=(paid,),
         payments=(canceled(payment),) if payment is not None else (),
         entries=(entry,),
-        events=tuple(events),
+        events=(Event(new_id(), Type.INVOICE_PAID, paid),),
     )
+    return with_subscriptions(decision, paid, subs, new_id)
 
 
 def void(
@@ -205,13 +201,38 @@ def retry(payment: Payment, method_id: UUID | None, now: datetime) -> Payment:
     )
 
 
-def paid_up(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
+def with_subscriptions(
+    decision: Decision, invoice: Invoice, subs: Sequence[Subscription], new_id: NewId
+) -> Decision:
+    """The decision with what it means for the subscriptions that the invoice is for: they run again
+    where it is paid now, and are behind where a payment of it was declined.
+    """
+    is_paid = invoice.status is invoices.Status.PAID
+    moved, told = [], []
+    for sub in subs:
+        became = _paid_up(sub, invoice) if is_paid else _fallen_behind(sub, invoice)
+        if became is not None:
+            type_ = Type.SUBSCRIPTION_ACTIVATED if is_paid else Type.SUBSCRIPTION_PAST_DUE
+            moved.append(became)
+            told.append(Event(new_id(), type_, became))
+    if not moved:
+        return decision
+    return replace(decision, subscriptions=tuple(moved), events=(*decision.events, *told))
+
+
+def _paid_up(sub: Subscription, invoice: Invoice) -> Subscription | None:
     """The subscription, running again because its latest invoice is paid; None if unchanged."""
-    if sub is None or invoice.status is not invoices.Status.PAID:
-        return None
     if sub.latest_invoice_id != invoice.id or sub.status in subscribing.ENDED:
         return None
     status = subscribing.after(sub.status, Happening.PAID)
     if status is sub.status:
         return None
     return replace(sub, status=status, expires_at=None, version=sub.version + 1)
+
+
+def _fallen_behind(sub: Subscription, invoice: Invoice) -> Subscription | None:
+    """The subscription, behind because its latest invoice was declined; None if unchanged."""
+    if sub.latest_invoice_id != invoice.id or sub.status in subscribing.ENDED:
+        return None
+    status = subscribing.after(sub.status, Happening.PAYMENT_FAILED)
+    return None if status is sub.status else replace(sub, status=status, version=sub.version + 1)

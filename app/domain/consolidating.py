@@ -6,10 +6,10 @@ rounded once for each rate; one credit balance pays, and one payment collects.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from app.domain import billing, invoicing
@@ -22,6 +22,7 @@ from app.domain.invoice import BillingReason, Collection, Invoice, Status
 from app.domain.invoicing import Billed
 from app.domain.payment import Payment
 from app.domain.policy import Consolidation
+from app.domain.sharing import Shared
 from app.domain.subscription import Status as SubscriptionStatus
 from app.domain.subscription import Subscription
 
@@ -29,6 +30,10 @@ OF_THE_BILL: Final = frozenset(
     {"subscriptions", "invoices", "payments", "balances", "entries", "events", "pending"}
 )
 """The parts of a decision that are made anew when bills are put together."""
+
+
+Step: TypeAlias = Callable[[Account], Decision]
+"""What happens next to a subscription, decided alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +44,35 @@ class Part:
     decision: Decision
 
 
-def together(parts: Sequence[Part], now: datetime, new_id: NewId) -> list[Decision]:
-    """The decisions, with those put together that become one invoice; in the order of the first."""
-    groups: dict[Hashable, list[Part]] = defaultdict(list)
-    for place, part in enumerate(parts):
+def step(
+    accounts: Sequence[Account], alone: Step, shared: Shared, now: datetime, new_id: NewId
+) -> list[Decision]:
+    """What happens at one instant to subscriptions of one customer, those bills put together that
+    become one invoice. `shared` is what was decided of the customer before; it goes on from there.
+
+    Each is decided twice: first to see which belong together, since what one leaves of the credit
+    is the next one's.
+    """
+    groups: dict[Hashable, list[Account]] = defaultdict(list)
+    for place, part in enumerate(_parts(accounts, alone, shared.fork())):
         alike = _group(part)
-        groups[place if alike is None else alike].append(part)
-    return [of[0].decision if len(of) == 1 else merged(of, now, new_id) for of in groups.values()]
+        groups[place if alike is None else alike].append(accounts[place])
+    decided = []
+    for of in groups.values():
+        parts = _parts(of, alone, shared.fork())
+        decision = parts[0].decision if len(of) == 1 else merged(parts, now, new_id)
+        shared.note(parts[0].account, decision)
+        decided.append(decision)
+    return decided
+
+
+def _parts(accounts: Sequence[Account], alone: Step, shared: Shared) -> list[Part]:
+    parts = []
+    for account in accounts:
+        seen = shared.left_to(account)
+        parts.append(Part(seen, alone(seen)))
+        shared.note(seen, parts[-1].decision)
+    return parts
 
 
 def _group(part: Part) -> Hashable | None:

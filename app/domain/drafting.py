@@ -204,21 +204,22 @@ def delete(draft: Invoice, items: Sequence[PendingItem], now: datetime, new_id: 
 
 
 def owed_again(
-    invoice: Invoice, sub: Subscription | None, now: datetime, new_id: NewId
+    invoice: Invoice, subs: Sequence[Subscription], now: datetime, new_id: NewId
 ) -> tuple[PendingItem, ...]:
-    """What a voided invoice charged and gave back, waiting to be billed once more: with the
+    """What a voided invoice charged and gave back, waiting to be billed once more: with its
     subscription's next invoice, or with whichever takes it where there will be none.
 
     Discounts are not taken along: those that count when it is billed are taken then.
     """
     order = invoice.order
-    waits_for = None if sub is None or sub.status in ENDED else sub.id
+    going_on = {sub.id for sub in subs if sub.status not in ENDED}
+    alone = order.subscription_id
     return tuple(
         PendingItem(
             new_id(),
             order.merchant_id,
             order.customer_id,
-            waits_for,
+            about if (about := line.subscription_id or alone) in going_on else None,
             order.currency,
             Credit(line.charge, line.discounts, line.taxes)
             if _reverses(line.charge)

@@ -202,6 +202,14 @@ def _charges(invoice: Invoice) -> list[Line]:
     return [line for line in invoice.lines if line.charge.reverses_line_id is None]
 
 
+def _of_one_subscription(facts: Facts) -> list[Line]:
+    """The charges that the line's discounts were spread over: where an invoice is for several
+    subscriptions, those of its own.
+    """
+    about = facts.line.subscription_id
+    return [line for line in _charges(facts.invoice) if line.subscription_id == about]
+
+
 def _place(facts: Facts, lines: Sequence[Line]) -> int:
     return next(place for place, line in enumerate(lines) if line.id == facts.line.id)
 
@@ -228,7 +236,7 @@ class _Taken:
 
 def _discounted(facts: Facts) -> tuple[list[Step], dict[UUID, int]]:
     """What each discount takes off the line, of what those before it left."""
-    policy, lines = facts.invoice.policy, _charges(facts.invoice)
+    policy, lines = facts.invoice.policy, _of_one_subscription(facts)
     taken = _taken_by(facts, lines)
     if taken is None:
         return [], {}

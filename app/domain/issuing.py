@@ -45,7 +45,7 @@ class Corrected:
     """The payments that took money, and by which attempt."""
     refunded: int = 0
     """What was refunded, or is about to be, and no credit note says so."""
-    subscription: Subscription | None = None
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,22 +268,14 @@ def _off_the_invoice(
     payments = decision.payments
     if about.payment is not None:
         payments = (*payments, due_less(about.payment, invoice.amount_remaining))
-    events = list(decision.events)
-    running = None
-    if invoice.status is invoices.Status.PAID:
-        events.append(Event(new_id(), Type.INVOICE_PAID, invoice))
-        running = collection.paid_up(about.subscription, invoice)
-        if running is not None:
-            events.append(Event(new_id(), Type.SUBSCRIPTION_ACTIVATED, running))
-    else:
-        events.append(Event(new_id(), Type.INVOICE_UPDATED, invoice))
-    return replace(
-        decision,
-        subscriptions=(running,) if running is not None else (),
-        invoices=(invoice,),
-        payments=payments,
-        events=tuple(events),
+    is_paid = invoice.status is invoices.Status.PAID
+    told = Event(new_id(), Type.INVOICE_PAID if is_paid else Type.INVOICE_UPDATED, invoice)
+    less = replace(
+        decision, invoices=(invoice,), payments=payments, events=(*decision.events, told)
     )
+    if not is_paid:
+        return less
+    return collection.with_subscriptions(less, invoice, about.subscriptions, new_id)
 
 
 def due_less(payment: Payment, remaining: int) -> Payment:

@@ -61,7 +61,7 @@ def _fresh(shop: Shop, subscription_id: UUID, known: set[UUID]) -> list[Invoice]
     return [
         invoice
         for invoice in shop.invoices.values()
-        if invoice.id in shop.born - known and invoice.order.subscription_id == subscription_id
+        if invoice.id in shop.born - known and subscription_id in invoice.subscription_ids
     ]
 
 
@@ -83,5 +83,5 @@ def _pay_by_hand(shop: Shop, subscription_id: UUID, at: datetime) -> None:
     bill = shop.account(subscription_id, at).first_bill
     if sub.status is not SubscriptionStatus.INCOMPLETE or bill is None:
         return
-    paid = collection.pay_outside(bill.invoice, bill.payment, sub, at, shop.new_id)
+    paid = collection.pay_outside(bill.invoice, bill.payment, [sub], at, shop.new_id)
     shop.record(paid, at)

@@ -56,7 +56,7 @@ def cancel_now(
         given[invoice_of[part.charge.reverses_line_id]].append(part)
     balance, notes = account.balance, []
     for invoice_id, parts in given.items():
-        about = replace(way.corrected[invoice_id], balance=balance, subscription=None)
+        about = replace(way.corrected[invoice_id], balance=balance, subscriptions=())
         note = _give_back(about, parts, way, now, new_id)
         notes += note
         for entry in (entry for decision in note for entry in decision.balances):

@@ -9,12 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from app.domain import invoice as invoices
-from app.domain import subscription as subscribing
-from app.domain.collection import PAYABLE, Bill, paid_up
+from app.domain.collection import PAYABLE, Bill, with_subscriptions
 from app.domain.decision import Decision
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
-from app.domain.invoice import Invoice
 from app.domain.ledger import Account, Entry, Source, cash
 from app.domain.outcome import (
     Authorized,
@@ -28,7 +26,6 @@ from app.domain.outcome import (
     Voided,
 )
 from app.domain.payment import IN_FLIGHT, Attempt, AttemptStatus, Payment, Status
-from app.domain.subscription import Happening, Subscription
 
 LOOK_UP_DELAYS: Final = tuple(
     timedelta(seconds=s) for s in (30, 120, 600, 3600, 3600, 3600, 21600, 21600, 86400, 86400)
@@ -156,18 +153,15 @@ def _succeeded(
         Event(new_id(), Type.PAYMENT_SUCCEEDED, payment),
         Event(new_id(), Type.INVOICE_PAID, invoice),
     ]
-    sub = paid_up(bill.subscription, invoice)
-    if sub is not None:
-        events.append(Event(new_id(), Type.SUBSCRIPTION_ACTIVATED, sub))
-    return Decision(
+    decision = Decision(
         payment.merchant_id,
-        subscriptions=(sub,) if sub is not None else (),
         invoices=(invoice,),
         payments=(payment,),
         attempts=(done,),
         entries=tuple(entries),
         events=tuple(events),
     )
+    return with_subscriptions(decision, invoice, bill.subscriptions, new_id)
 
 
 def _declined(
@@ -200,16 +194,10 @@ def _declined(
         Event(new_id(), Type.PAYMENT_FAILED, payment),
         Event(new_id(), Type.INVOICE_PAYMENT_FAILED, bill.invoice),
     ]
-    sub = _fallen_behind(bill.subscription, bill.invoice)
-    if sub is not None:
-        events.append(Event(new_id(), Type.SUBSCRIPTION_PAST_DUE, sub))
-    return Decision(
-        payment.merchant_id,
-        subscriptions=(sub,) if sub is not None else (),
-        payments=(payment,),
-        attempts=(failed,),
-        events=tuple(events),
+    decision = Decision(
+        payment.merchant_id, payments=(payment,), attempts=(failed,), events=tuple(events)
     )
+    return with_subscriptions(decision, bill.invoice, bill.subscriptions, new_id)
 
 
 def _given_up(bill: Bill, attempt: Attempt, outcome: Voided, now: datetime) -> Decision:
@@ -331,14 +319,6 @@ def _moved(payment: Payment, attempt: Attempt, told: Type, new_id: NewId) -> Dec
         attempts=(attempt,),
         events=(Event(new_id(), told, payment),),
     )
-
-
-def _fallen_behind(sub: Subscription | None, invoice: Invoice) -> Subscription | None:
-    """The subscription, behind because its latest invoice was declined; None if unchanged."""
-    if sub is None or sub.latest_invoice_id != invoice.id or sub.status in subscribing.ENDED:
-        return None
-    status = subscribing.after(sub.status, Happening.PAYMENT_FAILED)
-    return None if status is sub.status else replace(sub, status=status, version=sub.version + 1)
 
 
 def _entry(payment: Payment, debit: str, credit: str, amount: int, new_id: NewId) -> Entry:

@@ -13,7 +13,15 @@ from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from app.domain import billing, collection, crediting, finalizing, lifecycle, settling
+from app.domain import (
+    billing,
+    collection,
+    consolidating,
+    crediting,
+    finalizing,
+    lifecycle,
+    settling,
+)
 from app.domain import policy as policies
 from app.domain.balance import Balance
 from app.domain.billing import Account, Metered
@@ -41,8 +49,9 @@ from app.domain.outcome import (
 from app.domain.payment import Payment
 from app.domain.payment import Status as PaymentStatus
 from app.domain.pending import PendingItem
-from app.domain.policy import Policy
+from app.domain.policy import Consolidation, Policy
 from app.domain.pricing import Usage
+from app.domain.sharing import Shared
 from app.domain.subscription import Status, Subscription
 from app.domain.tax_engine import Unanswered
 
@@ -219,15 +228,43 @@ class Shop:
         return at is None or at > until
 
     def _step(self, subscription_id: UUID, at: datetime) -> None:
+        accounts = self._with_others(subscription_id, at)
         try:
-            decision = lifecycle.step(self.account(subscription_id), at, self.new_id)
+            decided = consolidating.step(accounts, self._alone(at), Shared(), at, self.new_id)
         except Unanswered:
             raise  # nothing is wrong with it: it is looked at again once the answer is there
         except FAULTS as error:
+            if len(accounts) > 1:  # whichever is at fault, the others go on without it
+                self._step_alone([account.subscription.id for account in accounts], at)
+                return
             reason = error.message if isinstance(error, BillingError) else str(error)
             self.parked[subscription_id] = reason or type(error).__name__
             return
-        self.record(decision, at)
+        for decision in decided:
+            self.record(decision, at)
+
+    def _step_alone(self, subscription_ids: Iterable[UUID], at: datetime) -> None:
+        for key in subscription_ids:
+            try:
+                self.record(lifecycle.step(self.account(key), at, self.new_id), at)
+            except FAULTS as error:
+                reason = error.message if isinstance(error, BillingError) else str(error)
+                self.parked[key] = reason or type(error).__name__
+
+    def _alone(self, at: datetime) -> consolidating.Step:
+        return lambda account: lifecycle.step(account, at, self.new_id)
+
+    def _with_others(self, subscription_id: UUID, at: datetime) -> list[Account]:
+        """The subscription, with those of its customer that may be billed together with it."""
+        first = self.account(subscription_id)
+        if first.policy.invoice_consolidation is not Consolidation.CUSTOMER:
+            return [first]
+        customer = first.subscription.customer_id
+        return [
+            self.account(key)
+            for key, sub in sorted(self.subscriptions.items())
+            if sub.customer_id == customer and sub.next_action_at == at and key not in self.parked
+        ]
 
     def _finalize(self, draft: Invoice, at: datetime) -> None:
         about = draft.order.subscription_id
@@ -247,14 +284,14 @@ class Shop:
         bill = Bill(invoice, payment)
         begun = collection.begin(bill, (method_id, GATEWAY), at, self.new_id, str)
         self.record(begun, at)
-        about = invoice.order.subscription_id
-        sub = self.subscriptions.get(about) if about is not None else None
+        subs = [self.subscriptions.get(about) for about in invoice.subscription_ids]
+        about = tuple(sub for sub in subs if sub is not None)
         [sent], [attempt] = begun.payments, begun.attempts
         outcome: Outcome = Succeeded(str(attempt.id), payment.amount, payment.currency)
         if self.declines:
             self.declines -= 1
             outcome = DECLINED
-        settled = settling.settle(Bill(invoice, sent, attempt, sub), outcome, at, self.new_id)
+        settled = settling.settle(Bill(invoice, sent, attempt, about), outcome, at, self.new_id)
         self.record(settled, at)
         if outcome is DECLINED and attempt.ordinal < ATTEMPTS_MAX:
             [failed] = settled.payments
@@ -305,18 +342,21 @@ class Shop:
         if is_new:
             self.born.add(invoice.id)
             self.made |= {line.id: line for line in invoice.lines}
-        about = invoice.order.subscription_id
         if invoice.status is InvoiceStatus.DRAFT:
             self._wait(invoice.finalize_at, Kind.DRAFT, invoice.id)
-        if about is None:
-            return
+        for about in invoice.subscription_ids:
+            self._keep_lines(invoice, about, is_new=is_new)
+
+    def _keep_lines(self, invoice: Invoice, about: UUID, *, is_new: bool) -> None:
+        """What an invoice charges and gives back of one of its subscriptions."""
         if is_new:
-            self._give_back(about, invoice.lines)
-            taken = {id(line.charge) for line in invoice.lines}
+            lines = [line for line in invoice.lines if line.subscription_id in (None, about)]
+            self._give_back(about, lines)
+            taken = {id(line.charge) for line in lines}
             self.late[about] = tuple(c for c in self.late.get(about, ()) if id(c) not in taken)
             self.charged.setdefault(about, []).extend(
                 Charged(line, invoice.id, line.charge.period.end)
-                for line in invoice.lines
+                for line in lines
                 if _is_in_force(line)
             )
         if invoice.status is InvoiceStatus.VOID:

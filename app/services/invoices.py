@@ -1,5 +1,6 @@
 """Invoices through the API: paid, voided, written off. Making them is the clock's affair."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -35,11 +36,11 @@ async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
     Raises Conflict while a payment of it is in flight or its outcome is not known.
     """
     async with rt.db.begin(caller.merchant_id) as tx:
-        sub, invoice = await _lock(tx, cmd.id)
+        subs, invoice = await _lock(tx, cmd.id)
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         if cmd.paid_outside:
-            decision = collection.pay_outside(invoice, payment, sub, now, new_id)
+            decision = collection.pay_outside(invoice, payment, subs, now, new_id)
             await deeds.note(tx, caller, "invoice.paid_outside", invoice.id, now)
         else:
             if invoice.status not in collection.PAYABLE:
@@ -52,7 +53,7 @@ async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
             if payment is None:
                 payment = schedule(invoice, None, now, new_id)
                 await decisions.record(tx, [Decision(caller.merchant_id, payments=(payment,))], now)
-            method_id = method_id or await _usual_method(tx, sub, invoice)
+            method_id = method_id or await _usual_method(tx, subs, invoice)
             retried = collection.retry(payment, method_id, now)
             decision = Decision(caller.merchant_id, payments=(retried,))
         await decisions.record(tx, [decision], now)
@@ -67,14 +68,14 @@ async def void(rt: Runtime, caller: Caller, invoice_id: UUID, *, rebill: bool = 
     With `rebill` its lines wait to be billed again; otherwise they are owed no more.
     """
     async with rt.db.begin(caller.merchant_id) as tx:
-        sub, invoice = await _lock(tx, invoice_id)
+        subs, invoice = await _lock(tx, invoice_id)
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         key = (caller.merchant_id, invoice.order.customer_id, invoice.order.currency)
         held = await balances.load(tx, [key])
         decision = collection.void(invoice, payment, held[key], now, new_id)
         if rebill:
-            again = drafting.owed_again(invoice, sub, now, new_id)
+            again = drafting.owed_again(invoice, subs, now, new_id)
             told = [Event(new_id(), Type.PENDING_ITEM_CREATED, item) for item in again]
             events = (*decision.events, *told)
             decision = replace(decision, pending=again, events=events)
@@ -97,17 +98,18 @@ async def mark_uncollectible(rt: Runtime, caller: Caller, invoice_id: UUID) -> U
     return invoice.id
 
 
-async def _lock(tx: Tx, invoice_id: UUID) -> tuple[Subscription | None, Invoice]:
-    """The invoice and its subscription, locked in the order that collection locks them in."""
-    about = await invoices.subscription_of(tx, invoice_id)
-    sub = None if about is None else (await accounts.lock(tx, about)).subscription
+async def _lock(tx: Tx, invoice_id: UUID) -> tuple[list[Subscription], Invoice]:
+    """The invoice and its subscriptions, locked in the order that collection locks them in."""
+    about = await invoices.subscriptions_of(tx, invoice_id)
+    subs = [(await accounts.lock(tx, one)).subscription for one in about]
     await payments.live_of_invoice(tx, invoice_id)
-    return sub, await invoices.lock(tx, invoice_id)
+    return subs, await invoices.lock(tx, invoice_id)
 
 
-async def _usual_method(tx: Tx, sub: Subscription | None, invoice: Invoice) -> UUID | None:
-    if sub is not None and sub.payment_method_id is not None:
-        return sub.payment_method_id
+async def _usual_method(tx: Tx, subs: Sequence[Subscription], invoice: Invoice) -> UUID | None:
+    """The method of its subscriptions, which is one for all of them, or else the customer's."""
+    if subs and subs[0].payment_method_id is not None:
+        return subs[0].payment_method_id
     customer = await billing.customer(tx, invoice.order.customer_id)
     default: UUID | None = customer["default_payment_method_id"]
     return default

@@ -304,18 +304,16 @@ async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datet
     outcomes = {(a.merchant_id, a.id): outcome for a, outcome in answers}
     declined = [key for key, outcome in outcomes.items() if isinstance(outcome, Declined)]
     concerned = await payments.subscriptions_to_settle(tx, list(outcomes), declined)
-    subs = await accounts.load_many(tx, list(concerned.values()))
+    subs = await accounts.load_many(tx, [one for some in concerned.values() for one in some])
     pairs = await payments.lock_attempts(tx, list(outcomes))
     bills = await payments.load_bills(tx, [payment for _, payment in pairs])
     decided = []
     for (attempt, _), bill in zip(pairs, bills, strict=True):
         key = (attempt.merchant_id, attempt.id)
-        about = concerned.get(key)
-        sub = subs.get(about) if about is not None else None
-        whole = Bill(bill.invoice, bill.payment, attempt, sub)
+        about = tuple(subs[one] for one in concerned.get(key, ()))
+        whole = Bill(bill.invoice, bill.payment, attempt, about)
         decision = _decide(whole, attempt, outcomes[key], now)
-        if sub is not None and about is not None and decision.subscriptions:
-            subs[about] = decision.subscriptions[0]
+        subs |= {(sub.merchant_id, sub.id): sub for sub in decision.subscriptions}
         decided.append(decision)
     await decisions.record(tx, decided, now)
     succeeded = sum(payment.status is Status.SUCCEEDED for d in decided for payment in d.payments)

@@ -263,6 +263,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
     "percentage": _percent,
     "plan_ids": _references("plan"),
     "price_ids": _references("price"),
+    "subscription_ids": _references("sub"),
     "tax_rate_ids": lambda rates: [_identifier("txr", rate) for rate in rates],
 }
 COMPLETE: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {

@@ -10,28 +10,30 @@ and the row taken up again. While the engine is away it waits, not parked, for a
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from app import log
-from app.db import accounts, decisions, redemptions, subscriptions
+from app.db import accounts, decisions, policies, redemptions, subscriptions
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
-from app.domain import lifecycle
-from app.domain.balance import Balance
-from app.domain.billing import Account
+from app.db.subscriptions import But, CustomerDue
 from app.domain.decision import Decision
 from app.domain.errors import BillingError, Conflict, Stale
+from app.domain.sharing import Shared
 from app.domain.subscription import Status
 from app.domain.tax_engine import Question, Unanswered
-from app.ids import new_id
 from app.runtime import Runtime
-from app.services import tax_prefetch
+from app.services import stepping, tax_prefetch
 
+Key = tuple[UUID, UUID]
+
+CUSTOMERS_MAX: Final = 250
+"""Customers taken up at once where several subscriptions are billed together."""
 CHUNKS_MAX: Final = 10_000
 """A run ends after this many chunks; the next one goes on where it stopped."""
 ROW_FAULTS: Final = (
@@ -79,12 +81,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a run leaves due for the sake of tax engines."""
+    """What a run leaves due for the sake of tax engines, and what it takes up in another way."""
 
     waiting: set[UUID] = field(default_factory=set)
     """Subscriptions that this run does not take up again: their engine is away."""
     questions: dict[Question, None] = field(default_factory=dict)
     """What is to be asked before the next chunk."""
+    together: tuple[UUID, ...] = ()
+    """Merchants whose customers are taken up with all that is due on them at an instant."""
 
     def note(self, subscription_id: UUID, unanswered: Unanswered) -> Run:
         """A subscription that cannot be decided yet."""
@@ -112,9 +116,13 @@ async def renew_due(
 ) -> Run:
     """Do everything that is due at `now` (None: the clock's now) on `scope`'s subscriptions."""
     now = now or rt.clock.now()
-    size, left = rt.settings.chunk_size, Left()
+    async with rt.db.begin_system() as tx:
+        left = Left(together=tuple(await policies.consolidating(tx)))
+    size = rt.settings.chunk_size
     await tax_prefetch.prefetch_due(rt, now, timedelta(0), scope)
     total = await _chunk(rt, scope, now, size, None, left)
+    if left.together:
+        total += await _customers(rt, scope, now, left, chunks_max)
     if total.done:
         budget = iter(range(chunks_max - 1))
         needed = lanes if total.done >= size else 1
@@ -146,7 +154,9 @@ async def _chunk(
     rows: list[Row] = []
     try:
         async with rt.db.begin_system() as tx:
-            rows = await subscriptions.claim_due(tx, scope, now, size, only, left.waiting)
+            rows = await subscriptions.claim_due(
+                tx, scope, now, size, only, But(left.waiting, left.together)
+            )
             run = await _step_all(tx, rows, now, left) if rows else Run()
     except ROW_FAULTS as error:
         if isinstance(error, Conflict) and error.code == "lock_timeout":
@@ -157,6 +167,67 @@ async def _chunk(
         run = await _halve(rt, scope, now, rows, error, left)
     await left.ask(rt)
     return run
+
+
+async def _customers(rt: Runtime, scope: Scope, now: datetime, left: Left, chunks_max: int) -> Run:
+    """Customers of merchants that bill several subscriptions together, some at a time."""
+    total, failed = Run(), set[UUID]()
+    for _ in range(chunks_max):
+        rows: dict[Key, list[Row]] = {}
+        try:
+            async with rt.db.begin_system() as tx:
+                found = await subscriptions.claim_customers(
+                    tx, scope, now, CUSTOMERS_MAX, left.together, left.waiting | failed
+                )
+                rows = await subscriptions.claim_of_customers(tx, scope, found)
+                run = await _step_together(tx, rows, now)
+        except ROW_FAULTS as error:
+            if isinstance(error, Conflict) and error.code == "lock_timeout":
+                logger.warning("clock.lock_timeout", rows=len(rows))
+                break
+            if not rows:
+                raise
+            # Whatever is at fault, and whatever taxes are asked for, is found one by one.
+            ids = [row["id"] for of in rows.values() for row in of]
+            run = await _one_customer_at_a_time(rt, scope, now, rows, left)
+            failed.update(ids)
+        if not run.done:
+            break
+        total += run
+    return total
+
+
+async def _one_customer_at_a_time(
+    rt: Runtime, scope: Scope, now: datetime, rows: Mapping[Key, Sequence[Row]], left: Left
+) -> Run:
+    """Each customer in a transaction of its own; one that cannot be decided together is billed as
+    if its subscriptions were alone, so that only what is at fault is set aside.
+    """
+    total = Run()
+    for key, of in rows.items():
+        due = [CustomerDue(*key, of[0]["next_action_at"])]
+        try:
+            async with rt.db.begin_system() as tx:
+                locked = await subscriptions.claim_of_customers(tx, scope, due)
+                total += await _step_together(tx, locked, now)
+        except ROW_FAULTS:
+            ids = [row["id"] for row in of]
+            total += await _chunk(rt, scope, now, len(ids), ids, left)
+    return total
+
+
+async def _step_together(tx: Tx, rows: Mapping[Key, Sequence[Row]], now: datetime) -> Run:
+    """One step of all that is due at an instant on each of these customers."""
+    of = [row for some in rows.values() for row in some]
+    if not of:
+        return Run()
+    loaded = {a.subscription.id: a for a in await accounts.load(tx, of)}
+    decided: list[Decision] = []
+    for some in rows.values():
+        decided += stepping.together([loaded[row["id"]] for row in some], now)
+    recorded = await decisions.record(tx, decided, now)
+    await _release(tx, decided, now)
+    return Run(len(of), recorded.invoices, recorded.payments)
 
 
 async def _halve(
@@ -181,22 +252,14 @@ async def _halve(
 async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime, left: Left) -> Run:
     loaded = await accounts.load(tx, rows)
     decided: list[Decision] = []
-    parked, later = 0, Run()
-    held: dict[tuple[UUID, str], Balance] = {}
-    used: dict[UUID, int | None] = {}
+    parked, later, shared = 0, Run(), Shared()
     for place, account in enumerate(loaded):
         if place % SLICE == 0:
             await asyncio.sleep(0)
         sub = account.subscription
         try:
-            if lifecycle.is_hopelessly_behind(sub, now):
-                raise TooFarBehind(sub.period_index)  # noqa: TRY301  one way to park for all reasons
-            spent = held.get((sub.customer_id, sub.currency))
-            if spent is not None:
-                account = replace(account, balance=spent)  # noqa: PLW2901  as it is by now
-            if used:
-                account = _as_used(account, used)  # noqa: PLW2901
-            decision = lifecycle.step(account, now, new_id)
+            account = shared.left_to(account)  # noqa: PLW2901  as it is by now
+            decision = stepping.step(account, now)
         except Unanswered as error:
             later += left.note(sub.id, error)
             continue
@@ -204,9 +267,7 @@ async def _step_all(tx: Tx, rows: Sequence[Row], now: datetime, left: Left) -> R
             await _park(tx, (sub.merchant_id, sub.id), error, now)
             parked += 1
             continue
-        for entry in decision.balances:
-            held[entry.customer_id, entry.currency] = replace(account.balance, amount=entry.ending)
-        used.update({use.id: use.periods_remaining for use in decision.discounts})
+        shared.note(account, decision)
         decided.append(decision)
     recorded = await decisions.record(tx, decided, now)
     await _release(tx, decided, now)
@@ -223,26 +284,6 @@ async def _release(tx: Tx, decided: Sequence[Decision], now: datetime) -> None:
     ]
     if never:
         await redemptions.release(tx, never, now)
-
-
-def _as_used(account: Account, used: dict[UUID, int | None]) -> Account:
-    """The account with what others of its customer used up of a common discount in this chunk."""
-    sub = account.subscription
-    if not any(d.customer_id is not None and d.id in used for d in sub.discounts):
-        return account
-    left = tuple(
-        replace(d, periods_remaining=used.get(d.id, d.periods_remaining)) for d in sub.discounts
-    )
-    return replace(account, subscription=replace(sub, discounts=left))
-
-
-class TooFarBehind(Exception):
-    """More periods are due than a run may catch up by itself."""
-
-    def __init__(self, period_index: int) -> None:
-        super().__init__(
-            f"more than {lifecycle.CATCH_UP_PERIODS_MAX} periods behind, after {period_index}"
-        )
 
 
 async def _park(tx: Tx, key: tuple[UUID, UUID], error: Exception, now: datetime) -> None:

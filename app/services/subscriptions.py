@@ -22,12 +22,13 @@ from app.domain import command, lifecycle, signup
 from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, Stale
-from app.domain.policy import CancelCredit, CreditTo, When
+from app.domain.policy import CancelCredit, Consolidation, CreditTo, When
 from app.domain.returning import BY_LINES, Way
+from app.domain.shop import FAULTS
 from app.domain.subscription import Subscription
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, enrolment, idempotency, payments, phasing, refund_calls
+from app.services import deeds, enrolment, idempotency, payments, phasing, refund_calls, stepping
 from app.services.caller import Caller
 from app.services.enrolment import CreateSubscription
 from app.services.metadata import merged
@@ -215,7 +216,7 @@ async def lock_caught_up(
             due = account.subscription.next_action_at
             if due is None or due > now:
                 break
-            await decisions.record(tx, [lifecycle.step(account, now, new_id)], now)
+            await decisions.record(tx, await _due_step(tx, account, now), now)
             account = await accounts.lock(tx, subscription_id)
         else:
             raise Conflict(
@@ -224,6 +225,19 @@ async def lock_caught_up(
     account = await accounts.lock(tx, subscription_id, now)
     check_version(account, expected_version)
     return account, now
+
+
+async def _due_step(tx: Tx, account: Account, now: datetime) -> list[Decision]:
+    """What is due next on a subscription; where several are billed together, on all of them that
+    nobody else has locked.
+    """
+    if account.policy.invoice_consolidation is not Consolidation.CUSTOMER:
+        return [lifecycle.step(account, now, new_id)]
+    rows = await subscriptions.due_with(tx, account.subscription.id)
+    try:
+        return stepping.together(await accounts.load(tx, rows), now)
+    except FAULTS:  # of another of the customer's; if it is this one's, it is told just so
+        return [lifecycle.step(account, now, new_id)]
 
 
 def check_version(account: Account, expected: int | None) -> None:

@@ -30,6 +30,7 @@ TABLES = (
     "redemptions",
     "subscription_schedules",
     "usage_events",
+    "invoice_subscriptions",
     "pending_items",
 )
 
@@ -862,6 +863,34 @@ def upgrade() -> None:
         postgresql_where=sa.text("reverses_id IS NOT NULL AND value IS NULL"),
     )
     op.create_table(
+        "invoice_subscriptions",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("invoice_id", sa.UUID(), nullable=False),
+        sa.Column("subscription_id", sa.UUID(), nullable=False),
+        sa.Column("cycle_start", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("period_start", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("period_end", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "period_start < period_end", name=op.f("ck_invoice_subscriptions_period")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "invoice_id"],
+            ["invoices.merchant_id", "invoices.id"],
+            name=op.f("fk_invoice_subscriptions_invoices"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "subscription_id"],
+            ["subscriptions.merchant_id", "subscriptions.id"],
+            name=op.f("fk_invoice_subscriptions_subscriptions"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "merchant_id", "invoice_id", "subscription_id", name=op.f("pk_invoice_subscriptions")
+        ),
+        sa.UniqueConstraint(
+            "merchant_id", "subscription_id", "cycle_start", name="uq_invoice_subscriptions_cycle"
+        ),
+    )
+    op.create_table(
         "pending_items",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
@@ -1091,6 +1120,7 @@ def upgrade() -> None:
         sa.Column("share_whole", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
     )
     op.add_column("invoice_lines", sa.Column("reverses_line_id", sa.UUID(), nullable=True))
+    op.add_column("invoice_lines", sa.Column("subscription_id", sa.UUID(), nullable=True))
     op.create_index(
         "ix_invoice_lines_reverses_line_id",
         "invoice_lines",
@@ -1725,6 +1755,7 @@ def downgrade() -> None:
         table_name="invoice_lines",
         postgresql_where=sa.text("reverses_line_id IS NOT NULL"),
     )
+    op.drop_column("invoice_lines", "subscription_id")
     op.drop_column("invoice_lines", "reverses_line_id")
     op.drop_column("invoice_lines", "share_whole")
     op.drop_column("invoice_lines", "share_part")
@@ -1788,6 +1819,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_pending_items_customer_id", table_name="pending_items")
     op.drop_table("pending_items")
+    op.drop_table("invoice_subscriptions")
     op.drop_index(
         "uq_usage_events_reverses_id",
         table_name="usage_events",

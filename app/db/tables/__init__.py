@@ -19,6 +19,7 @@ from app.db.tables.invoice import (
     invoice_line_taxes,
     invoice_lines,
     invoice_series,
+    invoice_subscriptions,
     invoices,
 )
 from app.db.tables.ledger import ledger_accounts, ledger_entries
@@ -87,6 +88,7 @@ __all__ = [
     "invoice_line_taxes",
     "invoice_lines",
     "invoice_series",
+    "invoice_subscriptions",
     "invoices",
     "ledger_accounts",
     "ledger_entries",

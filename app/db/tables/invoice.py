@@ -132,6 +132,7 @@ invoice_lines = tenant_table(
     Column("share_part", BigInteger, nullable=False, server_default=text("1")),
     Column("share_whole", BigInteger, nullable=False, server_default=text("1")),
     uid("reverses_line_id", null=True),
+    uid("subscription_id", null=True),
     belongs_to("invoices", "invoice_id"),
     UniqueConstraint("merchant_id", "invoice_id", "position", name="uq_invoice_lines"),
     Index(
@@ -144,6 +145,22 @@ invoice_lines = tenant_table(
     check("a_credit_is_below_zero", "reverses_line_id IS NULL OR amount <= 0"),
     one_of("kind", LineKind),
     check("period", "period_start <= period_end"),
+)
+
+invoice_subscriptions = tenant_table(
+    "invoice_subscriptions",
+    uid("invoice_id"),
+    uid("subscription_id"),
+    instant("cycle_start"),
+    instant("period_start"),
+    instant("period_end"),
+    belongs_to("invoices", "invoice_id"),
+    belongs_to("subscriptions", "subscription_id"),
+    UniqueConstraint(
+        "merchant_id", "subscription_id", "cycle_start", name="uq_invoice_subscriptions_cycle"
+    ),
+    check("period", "period_start < period_end"),
+    key=("invoice_id", "subscription_id"),
 )
 
 invoice_line_discounts = tenant_table(

@@ -67,7 +67,11 @@ INVOICE = View(
     prefix="inv",
     table="invoices",
     columns="""
-        t.id, t.customer_id, t.subscription_id, t.status, t.number, t.currency,
+        t.id, t.customer_id, t.subscription_id,
+        ARRAY(SELECT m.subscription_id FROM invoice_subscriptions m
+         WHERE m.merchant_id = t.merchant_id AND m.invoice_id = t.id
+         ORDER BY m.subscription_id) AS subscription_ids,
+        t.status, t.number, t.currency,
         t.billing_reason, t.period_start, t.period_end, t.collection_method, t.subtotal,
         t.discount_total, t.tax_total, t.tax_added, t.total, t.balance_applied, t.amount_due,
         t.amount_paid, t.amount_credited,
@@ -79,7 +83,7 @@ INVOICE = View(
                 'quantity', l.quantity, 'period_start', l.period_start,
                 'period_end', l.period_end, 'amount', l.amount,
                 'discount_amount', l.discount_amount, 'tax_amount', l.tax_amount,
-                'reverses_line_id', l.reverses_line_id)
+                'reverses_line_id', l.reverses_line_id, 'subscription_id', l.subscription_id)
                 ORDER BY l.position), '[]')
          FROM invoice_lines l
          WHERE l.merchant_id = t.merchant_id AND l.invoice_id = t.id) AS lines,
@@ -88,7 +92,10 @@ INVOICE = View(
     filters={
         **CREATED,
         "customer_id": "t.customer_id = {}",
-        "subscription_id": "t.subscription_id = {}",
+        "subscription_id": """(t.subscription_id = {0} OR EXISTS (
+            SELECT FROM invoice_subscriptions m
+            WHERE m.merchant_id = t.merchant_id AND m.invoice_id = t.id
+              AND m.subscription_id = {0}))""",
         "status": "t.status = {}",
         "number": "t.number = {}",
         "due_gte": "t.due_at >= {}",
@@ -109,7 +116,7 @@ INVOICE_LINE = View(
     columns="""
         t.id, t.invoice_id, t.kind, t.description, t.subscription_item_id, t.price_id, t.quantity,
         t.period_start, t.period_end, t.amount, t.discount_amount, t.tax_amount,
-        t.reverses_line_id,
+        t.reverses_line_id, t.subscription_id,
         (SELECT coalesce(json_agg(json_build_object(
                 'discount_id', d.discount_id, 'amount', d.amount) ORDER BY d.discount_id), '[]')
          FROM invoice_line_discounts d

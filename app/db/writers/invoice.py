@@ -80,6 +80,15 @@ LINE_COLUMNS: Final = (
     "share_part",
     "share_whole",
     "reverses_line_id",
+    "subscription_id",
+)
+MEMBER_COLUMNS: Final = (
+    "merchant_id",
+    "invoice_id",
+    "subscription_id",
+    "cycle_start",
+    "period_start",
+    "period_end",
 )
 LINE_DISCOUNT_COLUMNS: Final = ("merchant_id", "line_id", "discount_id", "amount")
 LINE_TAX_COLUMNS: Final = (
@@ -162,6 +171,13 @@ async def write(tx: Tx, invoices: Sequence[Invoice], numbers: Mapping[UUID, Numb
         rows = [_invoice(i, numbers.get(i.id, none)) for i in fresh]
         await bulk.insert(tx, tables.invoices, COLUMNS, rows)
         await _write_lines(tx, fresh)
+        members = [
+            (i.merchant_id, i.id, m.subscription_id, m.cycle_start, m.period.start, m.period.end)
+            for i in fresh
+            for m in i.members
+        ]
+        if members:
+            await bulk.insert(tx, tables.invoice_subscriptions, MEMBER_COLUMNS, members)
 
 
 async def delete(tx: Tx, drafts: Sequence[Invoice]) -> None:
@@ -243,6 +259,7 @@ async def _write_lines(tx: Tx, invoices: Iterable[Invoice]) -> None:
                     line.tax_amount,
                     *charge.share,
                     charge.reverses_line_id,
+                    line.subscription_id,
                 )
             )
             discounts.extend(
