@@ -32,6 +32,7 @@ WHAT: Final[dict[str, str]] = {
     "cancel_credit": "What of a period paid in advance comes back when it is canceled now.",
     "cancel_credit_to": "Where such a credit goes.",
     "anchor": "Where a new subscription's periods are counted from.",
+    "anchor_change": "How a running subscription comes to another anchor.",
     "first_period": "What a part before the first full period costs.",
     "pause_unused": "What becomes of the rest of a paid period in a pause.",
     "pause_resume": "What begins when it is resumed after the paid period is over.",

@@ -128,6 +128,7 @@ VERSIONED: Final = frozenset(
         "pause_subscription",
         "preview_invoice",
         "resume_subscription",
+        "update_subscription_billing_anchor",
         "update_subscription_trial",
     }
 )

@@ -13,7 +13,12 @@ from app.api import common as c
 from app.api.answers import answer
 from app.api.common import At, Input, MinorUnits, Output, open_enum
 from app.api.endpoint import Asked, Endpoint
-from app.api.subscriptions import SubscriptionCancel, SubscriptionChange, SubscriptionCreate
+from app.api.subscriptions import (
+    BillingAnchorUpdate,
+    SubscriptionCancel,
+    SubscriptionChange,
+    SubscriptionCreate,
+)
 from app.domain import decimals
 from app.domain.credit_note import CreditNote
 from app.domain.invoice import BillingReason, Charge, DiscountPart, Invoice, Line
@@ -41,6 +46,10 @@ class InvoicePreviewCreate(Input):
     cancel: Annotated[
         SubscriptionCancel | None, Field(description="As to POST /v1/subscriptions/…/cancel.")
     ] = None
+    move: Annotated[
+        BillingAnchorUpdate | None,
+        Field(description="As to POST /v1/subscriptions/…/billing_anchor."),
+    ] = None
     at: Annotated[
         c.Instant | None,
         Field(description="Do it then, after all that happens until then. Absent: now."),
@@ -50,10 +59,11 @@ class InvoicePreviewCreate(Input):
     def _one_thing(self) -> Self:
         if (self.create is None) == (self.subscription_id is None):
             raise ValueError("Describe a new subscription to create, or name a subscription_id.")
-        if self.create is not None and (self.change is not None or self.cancel is not None):
+        wanted = [w for w in (self.change, self.cancel, self.move) if w is not None]
+        if self.create is not None and wanted:
             raise ValueError("What is new is not changed or canceled yet.")
-        if self.change is not None and self.cancel is not None:
-            raise ValueError("Preview a change or a cancellation, one at a time.")
+        if len(wanted) > 1:
+            raise ValueError("Preview a change, a cancellation or another anchor, one at a time.")
         return self
 
     def command(self, version: int | None) -> PreviewInvoices:
@@ -65,6 +75,7 @@ class InvoicePreviewCreate(Input):
             about,
             change=None if self.change is None else self.change.command(about, version),
             cancel=None if self.cancel is None else self.cancel.command(about, version),
+            move=None if self.move is None else self.move.command(about, version),
             at=self.at,
         )
 

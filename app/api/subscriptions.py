@@ -20,11 +20,11 @@ from app.db.views import SUBSCRIPTION
 from app.domain.errors import InvalidRequest
 from app.domain.invoice import Collection
 from app.domain.phases import PHASES_MAX, EndBehaviour
-from app.domain.policy import CancelCredit, CreditTo, PauseUnused, Settlement, When
+from app.domain.policy import AnchorChange, CancelCredit, CreditTo, PauseUnused, Settlement, When
 from app.domain.pricing import TrialEnd
 from app.domain.subscription import PausedInvoices, Status
 from app.services import changes, history, subscriptions
-from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
+from app.services.changes import ChangedItem, ChangeSubscription, MoveAnchor, PauseSubscription
 from app.services.enrolment import DISCOUNTS_MAX, TAX_RATES_MAX, CreateSubscription
 from app.services.subscriptions import Cancel, UpdateSubscription
 
@@ -123,6 +123,19 @@ class SubscriptionCreate(Input):
         for name in ("items", "one_off_items"):
             fields[name] = tuple((item.price_id, item.quantity) for item in fields[name])
         return CreateSubscription(**fields)
+
+
+class BillingAnchorUpdate(Input):
+    billing_anchor: Annotated[
+        c.Instant,
+        Field(description="A boundary, at the latest one interval after the present period."),
+    ]
+    anchor_change: Annotated[
+        AnchorChange | None, Field(description="Absent: what the billing settings say.")
+    ] = None
+
+    def command(self, id: UUID, version: int | None) -> MoveAnchor:
+        return MoveAnchor(id, self.billing_anchor, self.anchor_change, version)
 
 
 class SubscriptionUpdate(Change):
@@ -341,6 +354,22 @@ async def resume_subscription(ask: Asked, subscription_id: c.SubscriptionRef) ->
     version = ask.expected_version()
     done = await changes.resume(ask.rt, ask.caller, subscription_id, version)
     return await ask.present(SUBSCRIPTION, done)
+
+
+@router.post(
+    "/{subscription_id}/billing_anchor",
+    operation_id="update_subscription_billing_anchor",
+    response_model=Subscription,
+)
+async def update_subscription_billing_anchor(
+    ask: Asked, subscription_id: c.SubscriptionRef, body: BillingAnchorUpdate
+) -> Response:
+    """Count the periods of a subscription from another instant, which is a boundary from then on.
+
+    The paid period becomes longer up to there, or a new one begins at once.
+    """
+    cmd = body.command(subscription_id, ask.expected_version())
+    return await ask.present(SUBSCRIPTION, await changes.move_anchor(ask.rt, ask.caller, cmd))
 
 
 @router.post(

@@ -92,7 +92,7 @@ BOOKS: Final = (
     Check(
         "periods_contiguous",
         "The billed periods of a subscription follow each other without gap or overlap; but for "
-        "where it was paused and resumed, or a change began a period anew.",
+        "where it was paused and resumed, began anew, was made longer, or had nothing to bill.",
         """
         SELECT f.merchant_id, f.subscription_id::text AS what FROM (
             SELECT merchant_id, subscription_id, count(*) AS n FROM (
@@ -111,12 +111,15 @@ BOOKS: Final = (
                         AND next_start BETWEEN period_start AND period_end)
                AND NOT (billing_reason = 'subscription_create'
                         AND next_reason = 'subscription_create')
-               AND NOT EXISTS ( -- a change at the very beginning, whose bill is of the new period
-                   SELECT FROM invoices u
-                    WHERE u.merchant_id = billed.merchant_id
-                      AND u.subscription_id = billed.subscription_id
-                      AND u.billing_reason = 'subscription_update'
-                      AND u.period_start = billed.cycle_start AND u.period_end = next_start)
+               AND NOT EXISTS ( -- the period came to end otherwise, or the next had nothing to bill
+                   SELECT FROM events e
+                    WHERE e.merchant_id = billed.merchant_id
+                      AND e.object_id = billed.subscription_id
+                      AND ((e.type = 'subscription.updated'
+                            AND (e.data ->> 'period_start')::timestamptz = billed.period_start
+                            AND (e.data ->> 'period_end')::timestamptz = next_start)
+                           OR (e.type = 'subscription.renewed'
+                            AND (e.data ->> 'period_start')::timestamptz = billed.period_end)))
              GROUP BY 1, 2) f
           LEFT JOIN (SELECT e.merchant_id, e.object_id, count(*) AS n FROM events e
                       WHERE {mine:e} AND e.type = 'subscription.resumed' GROUP BY 1, 2) r

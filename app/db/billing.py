@@ -1,6 +1,7 @@
 """What a new subscription is made of, read inside the merchant's transaction, in its own words."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,19 @@ async def customer(tx: Tx, customer_id: UUID) -> Row:
     if row is None or row["deleted_at"] is not None:
         raise NotFound("There is no such customer.", code="customer_not_found", param="customer_id")
     return row
+
+
+async def anchor_of_customer(tx: Tx, customer_id: UUID) -> datetime | None:
+    """Where the periods of a customer's oldest running subscription are counted from, if any."""
+    anchor: datetime | None = await tx.fetchval(
+        """
+        SELECT anchor FROM subscriptions
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND customer_id = $1
+           AND status IN ('trialing', 'active', 'past_due', 'unpaid') ORDER BY id LIMIT 1
+        """,
+        customer_id,
+    )
+    return anchor
 
 
 async def clock_of_customer(tx: Tx, customer_id: UUID) -> Row | None:

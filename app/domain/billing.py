@@ -118,9 +118,10 @@ def share_of(
     if whole is not None and not (aligned.start < whole.start and whole.end == aligned.end):
         return proration.share(part, aligned, policy, sub.zone)
     stub = whole if whole is not None and part.start >= whole.start else part
-    if index < 0 and policy.first_period is FirstPeriod.FREE:
+    is_first = stub.start == sub.begins_at
+    if is_first and policy.first_period is FirstPeriod.FREE:
         return proration.NOTHING
-    if index < 0 and policy.first_period is FirstPeriod.FULL:
+    if is_first and policy.first_period is FirstPeriod.FULL:
         return proration.share(part, stub, policy, sub.zone)
     return proration.reference(part, stub, aligned, sub.interval, policy, sub.zone)
 

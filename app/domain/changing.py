@@ -7,7 +7,7 @@ as the settlement says. Called for now, or kept for later and called by the cloc
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from app.domain import billing, crediting, items, pricing, waiting
@@ -158,7 +158,7 @@ def _prorated(
         kept = waiting.keep(sub, lines, now, new_id)
         decision = billing.updated(recast, _before(sub), new_id)
         return replace(decision, pending=(*cut.written, *kept))
-    discounts = _for_a_part(recast, changed, share)
+    discounts = for_a_part(recast, changed, share)
     billed = replace(account, subscription=replace(recast, discounts=discounts), pending=cut.kept)
     order = billing.order(recast, BillingReason.SUBSCRIPTION_UPDATE, rest)
     bill = order, billing.with_pending(billed, lines)
@@ -167,7 +167,7 @@ def _prorated(
     return replace(decision, pending=cut.with_taken(decision.pending))
 
 
-def _for_a_part(sub: Subscription, changed: set[UUID], share: Share) -> tuple[Discount, ...]:
+def for_a_part(sub: Subscription, changed: set[UUID], share: Share) -> tuple[Discount, ...]:
     """The discounts as they are for what is charged anew: fixed amounts in the proportion of the
     time, and of the items that change among all that share them.
     """
@@ -218,23 +218,43 @@ def _reset(
     new_id: NewId,
 ) -> Decision:
     """A new period begins at `at` in full; of the old one the unused part may come back."""
-    sub = account.subscription
+    whole = recast.interval.period(at, 0, recast.zone)
+    begun = Begun(at, 0, whole, FULL, settlement is not Settlement.RESET_WITHOUT_CREDIT)
+    return begin_anew(account, recast, begun, now, new_id)
+
+
+class Begun(NamedTuple):
+    """A period that begins in the middle of another: where it is counted from and as which, what
+    share of a full one it is, and whether what is left of the other comes back.
+    """
+
+    anchor: datetime
+    nth: int
+    period: Period
+    share: Share
+    is_credited: bool
+
+
+def begin_anew(
+    account: Account, recast: Subscription, begun: Begun, now: datetime, new_id: NewId
+) -> Decision:
+    """The subscription as `recast` says, in a period that begins in place of the present one."""
+    sub, period, at = account.subscription, begun.period, begun.period.start
     assert sub.period is not None
-    period = recast.interval.period(at, 0, sub.zone)
     known = {item.id for item in sub.items}
     running = replace(
         recast,
-        anchor=at,
+        anchor=begun.anchor,
         period=period,
-        period_index=0,
+        period_index=begun.nth,
         items=tuple(replace(item, since=None) for item in recast.items),
     )
     charges = billing.arrears(account, sub.items, at)
     added = [item for item in running.items if item.id not in known]
     charges += billing.setup_fees(account, added, period)
-    charges += billing.advance(account, running.items, period, FULL)
+    charges += billing.advance(account, running.items, period, begun.share)
     given, cut = _unused(account, known, at), waiting.cut(account, known, at, now, new_id)
-    if settlement is Settlement.RESET_WITHOUT_CREDIT and sub.period.start < at:
+    if not begun.is_credited and sub.period.start < at:
         given, cut = [], waiting.Cut(account.pending)
     # Where the present period was billed at this very instant, that bill has the boundary's name.
     boundary = at if sub.period.start < at else None
@@ -357,16 +377,12 @@ def set_trial_end(sub: Subscription, at: datetime, now: datetime, new_id: NewId)
     if at < now:
         raise InvalidRequest("A trial ends now or later.", param="trial_end")
     end = max(at, sub.period.start + SECOND)
-    anchor = sub.anchor
-    if anchor == sub.trial_end:
-        anchor = end
-    elif anchor < end:
-        anchor = sub.interval.after(anchor, sub.interval.index(anchor, end, sub.zone) + 1, sub.zone)
     changed = replace(
         sub,
         trial_end=end,
-        anchor=anchor,
+        anchor=end if sub.anchor == sub.trial_end else sub.anchor,
         period=Period(sub.period.start, end),
         version=sub.version + 1,
     )
+    changed = replace(changed, period_index=changed.first_index - 1)
     return billing.updated(changed, {"trial_end": sub.trial_end}, new_id)

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain import changing, lifecycle, pausing, phases, returning
+from app.domain import anchoring, changing, lifecycle, pausing, phases, returning
 from app.domain import policy as policies
 from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.ids import NewId
-from app.domain.policy import CancelCredit, PauseUnused, When
+from app.domain.policy import AnchorChange, CancelCredit, PauseUnused, When
 from app.domain.returning import BY_LINES, Way
 from app.domain.subscription import Change, Pause
 
@@ -35,6 +35,15 @@ def change(
         return changing.schedule(sub, wanted, sub.period.end, now, new_id)
     changed = changing.change(replace(account, policy=policy), wanted, now, now, new_id)
     return lifecycle.unpayable(changed, new_id)
+
+
+def move_anchor(
+    account: Account, anchor: datetime, how: AnchorChange | None, now: datetime, new_id: NewId
+) -> Decision:
+    """Count its periods from `anchor`; None: as the billing settings say. Raises Conflict,
+    InvalidRequest.
+    """
+    return lifecycle.unpayable(anchoring.move(account, anchor, how, now, new_id), new_id)
 
 
 def cancel(

@@ -87,7 +87,7 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
     sub, spent = billing.without_spent(account.subscription, period.start)
     if spent:
         account = replace(account, subscription=sub)
-    is_first = before.period_index < before.first_index
+    is_first = happening is not Happening.RENEW and before.period_index < before.first_index
     if share is None:
         share = billing.share_of(sub, period, index, account.policy, period)
     charges = list(lines.charges)
@@ -104,7 +104,7 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
         "period_index": index,
         "items": _since_the_boundary(sub.items),
         "pause": None if happening is Happening.RESUME else sub.pause,
-        "cycles_left": None if cycles is None else max(0, cycles - (index >= 0)),
+        "cycles_left": None if cycles is None else max(0, cycles - _counts(sub, entered, is_first)),
         "version": before.version + 1,
     }
     if sub.pause is not None and sub.pause.invoices is PausedInvoices.VOID:
@@ -118,6 +118,12 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
     if running.items is sub.items:
         return decision
     return replace(decision, items=items.recast_states(sub, running, period.start).items)
+
+
+def _counts(sub: Subscription, entered: Entered, is_first: bool) -> bool:
+    """Whether the period is one of those that were agreed on: a stub before the first is not."""
+    aligned = sub.interval.after(sub.anchor, entered.nth, sub.zone)
+    return not is_first or entered.period.start == aligned
 
 
 def _told(happening: Happening) -> tuple[BillingReason, Type]:

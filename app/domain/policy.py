@@ -96,6 +96,19 @@ class Anchor(StrEnum):
     ANNIVERSARY = "anniversary"
     CALENDAR = "calendar"
     """The first of the month or year, or Monday; before it comes a stub."""
+    CUSTOMER = "customer"
+    """The boundaries of the customer's oldest running subscription, if there is one."""
+
+
+class AnchorChange(StrEnum):
+    """How a running subscription comes to another anchor."""
+
+    GAP = "gap"
+    """The paid period stays as it is and becomes longer, up to the new boundary; the rest is billed
+    at once.
+    """
+    RESET = "reset"
+    """A period up to the new boundary begins at once; what is left of the old one comes back."""
 
 
 class FirstPeriod(StrEnum):
@@ -165,6 +178,7 @@ class Policy:
     cancel_credit: CancelCredit = CancelCredit.NONE
     cancel_credit_to: CreditTo = CreditTo.BALANCE
     anchor: Anchor = Anchor.ANNIVERSARY
+    anchor_change: AnchorChange = AnchorChange.GAP
     first_period: FirstPeriod = FirstPeriod.PRORATED
     pause_unused: PauseUnused = PauseUnused.KEEP
     pause_resume: PauseResume = PauseResume.NEW_PERIOD

@@ -62,6 +62,8 @@ class Create:
     """One-time prices, charged on the first invoice."""
     anchor: datetime | None = None
     """The first boundary; before it comes a stub. None: as the policy says."""
+    customers_anchor: datetime | None = None
+    """Where the periods of the customer's oldest running subscription are counted from."""
     cycles: int | None = None
     """After how many full periods it ends."""
     automatic_tax: bool = False
@@ -184,6 +186,8 @@ def _new(cmd: Create, now: datetime, new_id: NewId) -> Subscription:
 def _anchor(cmd: Create, interval: Interval, begin: datetime) -> datetime:
     """Where periods are counted from. Raises InvalidRequest."""
     if cmd.anchor is None:
+        if cmd.policy.anchor is Anchor.CUSTOMER and cmd.customers_anchor is not None:
+            return cmd.customers_anchor
         if cmd.policy.anchor is Anchor.CALENDAR:
             return next_aligned(begin, interval, cmd.zone)
         return begin

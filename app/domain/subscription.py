@@ -222,9 +222,16 @@ class Subscription:
     """The billing settings in which it differs from its merchant's."""
 
     @property
+    def begins_at(self) -> datetime:
+        """When the first paid period begins: after the trial, if there is one."""
+        return self.trial_end or self.start_at
+
+    @property
     def first_index(self) -> int:
-        """The index of the first paid period: before a later anchor comes a stub."""
-        return -1 if (self.trial_end or self.start_at) < self.anchor else 0
+        """The index of the first paid period, which is a stub unless it begins on a boundary."""
+        if self.anchor == self.begins_at:
+            return 0
+        return self.interval.index(self.anchor, self.begins_at, self.zone)
 
     @property
     def next_action_at(self) -> datetime | None:

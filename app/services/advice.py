@@ -58,7 +58,7 @@ def _periods(sub: Subscription, count: int) -> list[Period]:
     """The last whole periods, the oldest first; the present one where there is none before it."""
     if sub.period is None:
         raise Conflict("It has not started yet.", code="subscription_scheduled")
-    first = max(0, sub.period_index - count)
+    first = max(0, sub.first_index, sub.period_index - count)
     past = [
         sub.interval.period(sub.anchor, index, sub.zone) for index in range(first, sub.period_index)
     ]

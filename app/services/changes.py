@@ -11,7 +11,7 @@ from app.db.base import Tx
 from app.domain import changing, command, phases, pricing
 from app.domain.billing import Account
 from app.domain.decision import Decision, ScheduledState
-from app.domain.policy import PauseUnused, Settlement, When
+from app.domain.policy import AnchorChange, PauseUnused, Settlement, When
 from app.domain.subscription import Change, ItemChange, Pause, PausedInvoices
 from app.ids import new_id
 from app.runtime import Runtime
@@ -151,6 +151,27 @@ async def resume(
     await collect(rt, decision, now)
     await rt.bell.ring("finalize")
     return subscription_id
+
+
+@dataclass(frozen=True, slots=True)
+class MoveAnchor:
+    """From where on periods are counted, and how it gets there; None: as the settings say."""
+
+    id: UUID
+    billing_anchor: datetime
+    how: AnchorChange | None = None
+    expected_version: int | None = None
+
+
+async def move_anchor(rt: Runtime, caller: Caller, cmd: MoveAnchor) -> UUID:
+    """Count the subscription's periods from another instant."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
+        decision = command.move_anchor(account, cmd.billing_anchor, cmd.how, now, new_id)
+        await decisions.record(tx, [decision], now)
+        await idempotency.answered(tx, caller, ids.show("sub", cmd.id))
+    await collect(rt, decision, now)
+    return cmd.id
 
 
 async def set_trial_end(

@@ -19,7 +19,7 @@ from app.domain.discount import Discount
 from app.domain.errors import InvalidRequest
 from app.domain.invoice import Collection
 from app.domain.phases import EndBehaviour
-from app.domain.policy import Policy, SecondTrial
+from app.domain.policy import Anchor, Policy, SecondTrial
 from app.domain.pricing import Price, TrialEnd
 from app.ids import new_id
 from app.services.caller import Caller
@@ -115,6 +115,9 @@ async def whole(
         external_id=cmd.external_id,
         metadata=cmd.metadata,
         anchor=cmd.billing_anchor,
+        customers_anchor=await billing.anchor_of_customer(tx, cmd.customer_id)
+        if policy.anchor is Anchor.CUSTOMER
+        else None,
         cycles=cmd.cycles,
         automatic_tax=cmd.automatic_tax,
         trial_end_without_payment_method=cmd.trial_end_without_payment_method,

@@ -27,7 +27,7 @@ from app.ids import new_id
 from app.runtime import Runtime
 from app.services import changes, enrolment, phasing
 from app.services.caller import Caller
-from app.services.changes import ChangeSubscription
+from app.services.changes import ChangeSubscription, MoveAnchor
 from app.services.enrolment import CreateSubscription
 from app.services.subscriptions import (
     Cancel,
@@ -45,7 +45,8 @@ AHEAD_MAX: Final = Interval(Unit.YEAR, 3)
 
 @dataclass(frozen=True, slots=True)
 class PreviewInvoices:
-    """One of a new subscription, a change, a cancellation; or a subscription as it stands.
+    """One of a new subscription, a change, a cancellation, another anchor; or a subscription as it
+    stands.
 
     `at`: everything until then happens first.
     """
@@ -54,6 +55,7 @@ class PreviewInvoices:
     create: CreateSubscription | None = None
     change: ChangeSubscription | None = None
     cancel: Cancel | None = None
+    move: MoveAnchor | None = None
     at: datetime | None = None
 
 
@@ -134,6 +136,9 @@ async def _of_running(
             account, _ = await phasing.without(tx, account, at)
         wanted = await changes.wanted(tx, account, cmd.change)
         decision = command.change(account, wanted, cmd.change.when, at, new_id)
+    elif cmd.move is not None:
+        check_version(account, cmd.move.expected_version)
+        decision = command.move_anchor(account, cmd.move.billing_anchor, cmd.move.how, at, new_id)
     elif cmd.cancel is not None:
         check_version(account, cmd.cancel.expected_version)
         # Invoices that are made on the way cannot be credited by notes of what is stored.
