@@ -31,6 +31,7 @@ WHAT: Final[dict[str, str]] = {
     "cancel_when": "When a cancellation takes effect if nobody says.",
     "cancel_credit": "What of a period paid in advance comes back when it is canceled now.",
     "cancel_credit_to": "Where such a credit goes.",
+    "credit_form": "Whether what comes back is lines of the next bill, or credit notes.",
     "anchor": "Where a new subscription's periods are counted from.",
     "anchor_change": "How a running subscription comes to another anchor.",
     "first_period": "What a part before the first full period costs.",

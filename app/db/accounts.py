@@ -7,6 +7,7 @@ from uuid import UUID
 from app.db import (
     balances,
     charged,
+    corrected,
     discounts,
     invoices,
     payments,
@@ -25,7 +26,9 @@ from app.domain import pending as pending_rules
 from app.domain.billing import Account, Metered
 from app.domain.crediting import Charged
 from app.domain.errors import NotFound
+from app.domain.issuing import Corrected
 from app.domain.pending import PendingItem, Taxation
+from app.domain.policy import CreditForm, Policy
 from app.domain.pricing import Usage
 from app.domain.subscription import PausedInvoices, Status, Subscription
 
@@ -82,6 +85,7 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
         tx, list({(s.merchant_id, s.customer_id) for s in subs if s.automatic_tax})
     )
     lines = await _charged(tx, subs, now)
+    noted = await _corrected(tx, subs, merchants, lines)
     unpaid = [
         (s.merchant_id, s.latest_invoice_id)
         for s in subs
@@ -111,12 +115,14 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
             (),
             taxed[sub.merchant_id, sub.customer_id] if sub.automatic_tax else None,
             held_back.get(key, ()),
+            noted.get(key, NOTHING_NOTED),
         )
         for key, sub in zip(keys, subs, strict=True)
     ]
     return await usage_charges.with_late(tx, accounts)
 
 
+NOTHING_NOTED: Mapping[UUID, Corrected] = {}
 NO_USAGE: Mapping[UUID, Metered] = {}
 
 
@@ -147,6 +153,26 @@ async def _subscriptions(tx: Tx, rows: Sequence[Row]) -> list[Subscription]:
         )
         for key, row in zip(keys, rows, strict=True)
     ]
+
+
+async def _corrected(
+    tx: Tx,
+    subs: Sequence[Subscription],
+    merchants: Mapping[UUID, Policy],
+    lines: Mapping[Key, Sequence[Charged]],
+) -> dict[Key, Mapping[UUID, Corrected]]:
+    """The invoices of the lines in force of those to whom it comes back by credit notes."""
+    found: dict[Key, Mapping[UUID, Corrected]] = {}
+    for sub in subs:
+        key = sub.merchant_id, sub.id
+        if key not in lines:
+            continue
+        prices = (item.price for item in sub.items)
+        policy = policies.narrowed(merchants[sub.merchant_id], prices, sub.settings)
+        if policy.credit_form is CreditForm.CREDIT_NOTE:
+            wanted = ((sub.merchant_id, charged.invoice_id) for charged in lines[key])
+            found[key] = await corrected.of_invoices(tx, wanted)
+    return found
 
 
 async def _usage(

@@ -111,15 +111,18 @@ BOOKS: Final = (
                         AND next_start BETWEEN period_start AND period_end)
                AND NOT (billing_reason = 'subscription_create'
                         AND next_reason = 'subscription_create')
-               AND NOT EXISTS ( -- the period came to end otherwise, or the next had nothing to bill
-                   SELECT FROM events e
-                    WHERE e.merchant_id = billed.merchant_id
-                      AND e.object_id = billed.subscription_id
-                      AND ((e.type = 'subscription.updated'
-                            AND (e.data ->> 'period_start')::timestamptz = billed.period_start
-                            AND (e.data ->> 'period_end')::timestamptz = next_start)
-                           OR (e.type = 'subscription.renewed'
-                            AND (e.data ->> 'period_start')::timestamptz = billed.period_end)))
+               AND NOT EXISTS ( -- it was in a period that was not billed, or that came to end there
+                   SELECT FROM (
+                       SELECT (e.data ->> 'period_start')::timestamptz AS from_,
+                              (e.data ->> 'period_end')::timestamptz AS to_
+                         FROM events e
+                        WHERE e.merchant_id = billed.merchant_id
+                          AND e.object_id = billed.subscription_id
+                          AND e.type IN ('subscription.created', 'subscription.activated',
+                                         'subscription.renewed', 'subscription.updated')) told
+                    WHERE to_ = next_start
+                       OR (next_reason = 'subscription_update'
+                           AND next_start > from_ AND next_start < to_))
              GROUP BY 1, 2) f
           LEFT JOIN (SELECT e.merchant_id, e.object_id, count(*) AS n FROM events e
                       WHERE {mine:e} AND e.type = 'subscription.resumed' GROUP BY 1, 2) r

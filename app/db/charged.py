@@ -149,7 +149,8 @@ async def _by_credit_notes(
 ) -> None:
     rows = await tx.fetch(
         """
-        SELECT n.merchant_id, n.invoice_line_id, n.amount, n.discounts, n.taxes
+        SELECT n.merchant_id, n.invoice_line_id, n.amount, n.discounts, n.taxes, n.period_start,
+               n.period_end
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, line_id)
           JOIN credit_note_lines n
             ON n.merchant_id = k.merchant_id AND n.invoice_line_id = k.line_id
@@ -161,6 +162,8 @@ async def _by_credit_notes(
     for row in rows:
         taken = found[row["merchant_id"], row["invoice_line_id"]]
         taken.amount += row["amount"]
+        if row["period_start"] is not None:
+            taken.spans.append((row["period_start"], row["period_end"]))
         for discount_id, amount in orjson.loads(row["discounts"]):
             taken.discounts[UUID(discount_id)] += amount
         for rate_id, taxable, amount, *_ in orjson.loads(row["taxes"]):

@@ -11,16 +11,14 @@ from uuid import UUID
 
 import orjson
 
-from app.db import accounts, balances, charged, invoices, payments
+from app.db import accounts, balances, corrected, invoices, payments
 from app.db.base import Row, Tx
 from app.db.pending import rates_of
-from app.domain.balance import Balance
+from app.domain.calendar import Period
 from app.domain.credit_note import CreditNote, NoteLine, Status
-from app.domain.crediting import Charged
 from app.domain.errors import NotFound
-from app.domain.invoice import DiscountPart, Invoice
+from app.domain.invoice import DiscountPart
 from app.domain.issuing import Corrected
-from app.domain.payment import Attempt, Payment
 from app.domain.payment import Status as PaymentStatus
 from app.domain.tax import TaxPart, TaxRate
 
@@ -35,71 +33,9 @@ async def lock_invoice(tx: Tx, invoice_id: UUID) -> Corrected:
     paid = await payments.of_invoice(tx, invoice_id)
     invoice = await invoices.lock(tx, invoice_id)
     key = invoice.merchant_id, invoice.order.customer_id, invoice.order.currency
-    found = await corrected(tx, invoice, paid)
+    found = await corrected.corrected(tx, invoice, paid)
     held = (await balances.load(tx, [key]))[key]
     return replace(found, balance=held, subscriptions=tuple(subs.values()))
-
-
-async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Corrected:
-    """The same for an invoice that is locked with its payments; its balance is not loaded."""
-    captured = []
-    for payment in paid:
-        attempt = await payments.captured_attempt(tx, payment)
-        if attempt is not None:
-            captured.append((payment, attempt))
-    return Corrected(
-        invoice,
-        await _charged(tx, invoice),
-        Balance(invoice.merchant_id, invoice.order.customer_id, invoice.order.currency, 0),
-        next((payment for payment in paid if payment.status not in ENDED), None),
-        tuple(captured),
-        await _refunded(tx, invoice, captured),
-    )
-
-
-async def of_invoices(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Corrected]:
-    """Final invoices of the transaction's merchant with all that crediting needs, but for their
-    balance; their subscription is locked already.
-    """
-    found = {}
-    for invoice_id in sorted(set(ids)):
-        paid = await payments.of_invoice(tx, invoice_id)
-        invoice = await invoices.lock(tx, invoice_id)
-        if invoice.number is not None:
-            found[invoice_id] = await corrected(tx, invoice, paid)
-    return found
-
-
-async def _charged(tx: Tx, invoice: Invoice) -> tuple[Charged, ...]:
-    rows = await tx.fetch(
-        f"""
-        SELECT {invoices.LINES}, i.status FROM invoice_lines l
-          JOIN invoices i ON i.merchant_id = l.merchant_id AND i.id = l.invoice_id
-               {invoices.OF_LINES}
-         WHERE l.merchant_id = $1 AND l.invoice_id = $2 AND l.reverses_line_id IS NULL
-           AND l.amount > 0
-         ORDER BY l.position
-        """,
-        invoice.merchant_id,
-        invoice.id,
-    )
-    return tuple(await charged.of_lines(tx, rows))
-
-
-async def _refunded(tx: Tx, invoice: Invoice, captured: Sequence[tuple[Payment, Attempt]]) -> int:
-    """What was refunded of an invoice, or is about to be, beyond what its credit notes say."""
-    gone = sum(p.amount_refunded + p.amount_refund_reserved for p, _ in captured)
-    if not gone:
-        return 0
-    noted: int = await tx.fetchval(
-        """
-        SELECT coalesce(sum(to_refund), 0)::bigint FROM credit_notes
-         WHERE merchant_id = $1 AND invoice_id = $2 AND status <> 'void'
-        """,
-        invoice.merchant_id,
-        invoice.id,
-    )
-    return max(0, gone - noted)
 
 
 async def lock(tx: Tx, note_id: UUID) -> tuple[CreditNote, Corrected]:
@@ -170,4 +106,5 @@ def _line(row: Row, taxes: Sequence[Sequence[Any]], rates: Mapping[UUID, TaxRate
         row["amount"],
         tuple(DiscountPart(UUID(off[0]), off[1]) for off in orjson.loads(row["discounts"])),
         tuple(parts),
+        None if row["period_start"] is None else Period(row["period_start"], row["period_end"]),
     )

@@ -177,7 +177,8 @@ async def _less_notes(tx: Tx, charged: Charged, until: datetime) -> Charged:
     """The line with what credit notes had taken back of it by then."""
     rows = await tx.fetch(
         """
-        SELECT n.amount, n.discounts, n.taxes FROM credit_note_lines n
+        SELECT n.amount, n.discounts, n.taxes, n.period_start, n.period_end
+          FROM credit_note_lines n
           JOIN credit_notes c ON c.merchant_id = n.merchant_id AND c.id = n.credit_note_id
          WHERE n.merchant_id = current_setting('app.merchant_id')::uuid
            AND n.invoice_line_id = $1 AND c.status <> 'void' AND c.created_at < $2
@@ -187,6 +188,8 @@ async def _less_notes(tx: Tx, charged: Charged, until: datetime) -> Charged:
     )
     for row in rows:
         charged = replace(charged, returned=_plus(charged.returned, row))
+        if row["period_start"] is not None and row["period_end"] >= charged.until:
+            charged = replace(charged, until=min(charged.until, row["period_start"]))
     return charged
 
 

@@ -48,6 +48,20 @@ async def lock(tx: Tx, invoice_id: UUID) -> Invoice:
     return invoice(row, (await load_lines(tx, [key])).get(key, ()))
 
 
+async def lock_many(tx: Tx, keys: Sequence[tuple[UUID, UUID]]) -> list[Invoice]:
+    """Invoices by (merchant, id) with their lines, locked in order of their ids."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+          JOIN invoices i USING (merchant_id, id) ORDER BY i.id FOR NO KEY UPDATE OF i
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    lines = await load_lines(tx, keys)
+    return [invoice(row, lines.get((row["merchant_id"], row["id"]), ())) for row in rows]
+
+
 async def held(
     tx: Tx, keys: Sequence[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], tuple[Invoice, ...]]:

@@ -194,6 +194,19 @@ async def of_invoice(tx: Tx, invoice_id: UUID) -> list[Payment]:
     return [payment(row) for row in rows]
 
 
+async def of_invoices(tx: Tx, keys: Sequence[Key]) -> list[Payment]:
+    """Every payment of these (merchant, invoice), locked, oldest first."""
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
+          JOIN payments p USING (merchant_id, invoice_id) ORDER BY p.id FOR NO KEY UPDATE OF p
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [payment(row) for row in rows]
+
+
 async def lock(tx: Tx, payment_id: UUID) -> Payment:
     """One payment of the transaction's merchant, locked. Raises NotFound."""
     row = await tx.fetchrow(

@@ -18,9 +18,10 @@ from app.domain.ids import NewId
 from app.domain.invoice import Invoice
 from app.domain.metering import Aggregation
 from app.domain.pricing import Usage
-from app.domain.shop import Shop, Used
+from app.domain.shop import Shop
 from app.domain.subscription import Subscription
 from app.domain.tax_engine import foreseen
+from app.domain.using import Used
 
 BEHIND_MAX: Final = 12
 """Periods that metered usage is loaded for: the clock is seldom even one behind."""

@@ -8,7 +8,7 @@ and a period that ends at the new anchor begins at once.
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain import billing, changing, items, phases, proration
+from app.domain import billing, changing, items, noting, phases, proration
 from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import Period
 from app.domain.changing import Begun
@@ -17,6 +17,7 @@ from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason
+from app.domain.noting import Way
 from app.domain.policy import AnchorChange
 from app.domain.proration import FULL
 from app.domain.subscription import ENDED, Status, Subscription
@@ -119,6 +120,13 @@ def _reset(account: Account, anchor: datetime, now: datetime, new_id: NewId) -> 
         policy = account.policy
         share = proration.reference(period, period, full, sub.interval, policy, sub.zone)
     begun = Begun(anchor, index, period, share, is_credited=True)
-    decision = changing.begin_anew(account, recast, begun, now, new_id)
+    decision = noting.beside(
+        account,
+        lambda noted: changing.unused(noted, now),
+        lambda rest: changing.begin_anew(rest, recast, begun, now, new_id),
+        Way(account.corrected),
+        now,
+        new_id,
+    )
     states = items.recast_states(sub, decision.subscriptions[0], now)
     return replace(decision, items=states.items)

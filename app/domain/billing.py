@@ -24,6 +24,7 @@ from app.domain.event import Event, Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason, Charge, Collection, Invoice, LineKind, Order, Status
 from app.domain.invoicing import Billed, Credit
+from app.domain.issuing import Corrected
 from app.domain.money import divide
 from app.domain.pending import PendingItem
 from app.domain.policy import FirstPeriod, Policy
@@ -74,6 +75,8 @@ class Account:
     taxation: Taxation | None = None
     held: tuple[Invoice, ...] = ()
     """Drafts and unpaid invoices made while it was paused; loaded to resume it."""
+    corrected: Mapping[UUID, Corrected] = field(default_factory=dict)
+    """The invoices of `charged`, where what comes back of them comes by credit notes."""
 
     @property
     def creditable(self) -> tuple[Charged, ...]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from app.domain import billing, crediting, items, pricing, waiting
+from app.domain import billing, crediting, items, noting, pricing, waiting
 from app.domain import discount as discounting
 from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import SECOND, Interval, Period, Unit
@@ -21,6 +21,7 @@ from app.domain.event import Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason
 from app.domain.invoicing import Credit
+from app.domain.noting import Way
 from app.domain.policy import DirectionBy, Policy, Settlement, When
 from app.domain.pricing import Timing
 from app.domain.proration import FULL, NOTHING, Share
@@ -62,6 +63,48 @@ def change(
             f"A subscription that is {sub.status} cannot change.", code=f"subscription_{sub.status}"
         )
     recast = items.recast(sub, wanted, at, new_id)
+    return noting.beside(
+        account,
+        lambda noted: _given_back(noted, recast, wanted, at),
+        lambda rest: _settled(rest, recast, wanted, at, now, new_id),
+        Way(account.corrected),
+        now,
+        new_id,
+    )
+
+
+def _given_back(
+    account: Account, recast: Subscription, wanted: Change, at: datetime
+) -> list[Credit]:
+    """What the change gives back of what was charged, whatever the form of it."""
+    sub = account.subscription
+    settlement = wanted.settlement or account.policy.settlement
+    if _waits(sub, at) or sub.period is None:
+        return []
+    if recast.interval == sub.interval and settlement is Settlement.NONE:
+        return []
+    if recast.interval == sub.interval and settlement not in RESETS:
+        return _unused(account, items.touched(sub, recast), at)
+    if settlement is Settlement.RESET_WITHOUT_CREDIT and sub.period.start < at:
+        return []
+    return unused(account, at)
+
+
+def unused(account: Account, at: datetime) -> list[Credit]:
+    """What is left at `at` of all that was charged."""
+    return _unused(account, {item.id for item in account.subscription.items}, at)
+
+
+def _settled(
+    account: Account,
+    recast: Subscription,
+    wanted: Change,
+    at: datetime,
+    now: datetime,
+    new_id: NewId,
+) -> Decision:
+    """The change, settled as it or the policy says."""
+    sub = account.subscription
     settlement = wanted.settlement or account.policy.settlement
     if _waits(sub, at):
         decision = _changed_only(account, recast, now, new_id)

@@ -9,8 +9,8 @@ from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.ids import NewId
+from app.domain.noting import BY_LINES, Way
 from app.domain.policy import AnchorChange, CancelCredit, PauseUnused, When
-from app.domain.returning import BY_LINES, Way
 from app.domain.subscription import Change, Pause
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from app.domain.calendar import Period
 from app.domain.ids import NewId
 from app.domain.invoice import DiscountPart
 from app.domain.invoicing import Credit
@@ -38,6 +39,8 @@ class NoteLine:
     amount: int
     discounts: tuple[DiscountPart, ...]
     taxes: tuple[TaxPart, ...]
+    period: Period | None = None
+    """The time that is given back; None where it is only an amount."""
 
     @property
     def discount_amount(self) -> int:
@@ -142,12 +145,16 @@ class CreditNote:
         }
 
 
-def lines_of(credits: Sequence[Credit], new_id: NewId) -> tuple[NoteLine, ...]:
-    """The lines that say what `credits` give back."""
-    return tuple(_line(credit, place, new_id) for place, credit in enumerate(credits))
+def lines_of(
+    credits: Sequence[Credit], new_id: NewId, *, is_time: bool = False
+) -> tuple[NoteLine, ...]:
+    """The lines that say what `credits` give back, and where `is_time` for which time."""
+    return tuple(
+        _line(credit, place, new_id, is_time=is_time) for place, credit in enumerate(credits)
+    )
 
 
-def _line(credit: Credit, place: int, new_id: NewId) -> NoteLine:
+def _line(credit: Credit, place: int, new_id: NewId, *, is_time: bool) -> NoteLine:
     charge = credit.charge
     assert charge.reverses_line_id is not None
     return NoteLine(
@@ -159,4 +166,5 @@ def _line(credit: Credit, place: int, new_id: NewId) -> NoteLine:
         -charge.amount,
         tuple(DiscountPart(part.discount_id, -part.amount) for part in credit.discounts),
         tuple(replace(part, taxable=-part.taxable, amount=-part.amount) for part in credit.taxes),
+        charge.period if is_time else None,
     )

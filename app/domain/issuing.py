@@ -71,6 +71,8 @@ class Wanted:
     outside: int | None = None
     reason: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    is_time: bool = False
+    """Whether the time of the credits is given back with them, not only an amount."""
 
 
 def issue(
@@ -102,7 +104,7 @@ def issue_credits(
         invoice.order.customer_id,
         invoice.order.currency,
         notes.Status.ISSUED,
-        notes.lines_of(given, new_id),
+        notes.lines_of(given, new_id, is_time=wanted.is_time),
         now,
         reason=wanted.reason,
         metadata=wanted.metadata,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain import billing, changing, crediting, items, periods, waiting
+from app.domain import billing, changing, items, noting, periods, waiting
 from app.domain import payment as paying
 from app.domain.billing import Account, Became, Lines
 from app.domain.calendar import SECOND, Period
@@ -13,6 +13,7 @@ from app.domain.event import Type
 from app.domain.ids import NewId
 from app.domain.invoice import BillingReason, Collection, Invoice
 from app.domain.invoice import Status as InvoiceStatus
+from app.domain.noting import Way
 from app.domain.periods import Entered
 from app.domain.policy import PauseResume, PauseUnused
 from app.domain.pricing import Timing
@@ -42,14 +43,36 @@ def pause(
     paused = replace(sub, status=status, pause=wanted, version=sub.version + 1)
     if wanted.invoices is not PausedInvoices.NONE or sub.period is None:
         return billing.told_of(paused, Type.SUBSCRIPTION_PAUSED, new_id)
+    gives = unused is PauseUnused.CREDIT and at < sub.period.end
+    if not gives:
+        return _stood_still(account, paused, wanted, unused, now, new_id)
+    return noting.beside(
+        account,
+        lambda noted: changing.unused(noted, at),
+        lambda rest: _stood_still(rest, paused, wanted, unused, now, new_id),
+        Way(account.corrected),
+        now,
+        new_id,
+    )
+
+
+def _stood_still(
+    account: Account,
+    paused: Subscription,
+    wanted: Pause,
+    unused: PauseUnused,
+    now: datetime,
+    new_id: NewId,
+) -> Decision:
+    """Nothing is billed until it is resumed, but what was used up to now; what is left of what was
+    paid comes back, if so decided.
+    """
+    sub, at = account.subscription, wanted.paused_at
+    assert sub.period is not None
     charges = billing.arrears(account, sub.items, at)
     given, cut = [], waiting.Cut(account.pending)
     if unused is PauseUnused.CREDIT and at < sub.period.end:
-        found = [
-            crediting.unused(charged, at, account.policy, sub.zone)
-            for charged in account.creditable
-        ]
-        given = [credit for credit in found if credit is not None]
+        given = changing.unused(account, at)
         cut = waiting.cut(account, None, at, now, new_id)
         # A period is longer than nothing: given back at its very start, a second of it stays.
         paused = replace(

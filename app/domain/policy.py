@@ -90,6 +90,15 @@ class CreditTo(StrEnum):
     REFUND = "refund"
 
 
+class CreditForm(StrEnum):
+    """In which form what was paid in advance comes back when something changes or ends."""
+
+    INVOICE_LINES = "invoice_lines"
+    """As lines below zero of the next bill; what that is below zero becomes credit."""
+    CREDIT_NOTE = "credit_note"
+    """By credit notes for the invoices that it was charged on."""
+
+
 class Anchor(StrEnum):
     """Where a new subscription's periods are counted from."""
 
@@ -177,6 +186,7 @@ class Policy:
     cancel_when: When = When.PERIOD_END
     cancel_credit: CancelCredit = CancelCredit.NONE
     cancel_credit_to: CreditTo = CreditTo.BALANCE
+    credit_form: CreditForm = CreditForm.INVOICE_LINES
     anchor: Anchor = Anchor.ANNIVERSARY
     anchor_change: AnchorChange = AnchorChange.GAP
     first_period: FirstPeriod = FirstPeriod.PRORATED

@@ -14,7 +14,6 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app.domain import (
-    billing,
     collection,
     consolidating,
     crediting,
@@ -54,6 +53,7 @@ from app.domain.pricing import Usage
 from app.domain.sharing import Shared
 from app.domain.subscription import Status, Subscription
 from app.domain.tax_engine import Unanswered
+from app.domain.using import Used, together
 
 GATEWAY: Final = UUID(int=0)
 """The gateway account of all payments in memory: no money moves."""
@@ -73,15 +73,6 @@ class Kind(IntEnum):
 
 
 Due: TypeAlias = tuple[datetime, Kind, int, UUID]
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """Usage of an item at an instant."""
-
-    at: datetime
-    quantity: int
-    events: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +181,7 @@ class Shop:
             usage={} if moment is None else self._usage(sub, moment),
             late=self.late.get(subscription_id, ()),
             held=tuple(self._held(sub)),
+            corrected={},  # what is made here is known to nobody that could correct it
         )
 
     # ── what is due ───────────────────────────────────────────────────────────────────────────────
@@ -476,21 +468,6 @@ DECLINED: Final = Declined(
         DeclineAdvice.RETRY_LATER,
     )
 )
-
-
-def together(how: Aggregation, spans: Sequence[Used]) -> Metered:
-    """What usage amounts to. Of unique things, each span is taken to hold others."""
-    if not spans:
-        return billing.UNUSED
-    events = sum(used.events for used in spans)
-    match how:
-        case Aggregation.MAX:
-            quantity = max(used.quantity for used in spans)
-        case Aggregation.LAST:
-            quantity = max(spans, key=lambda used: used.at).quantity
-        case _:
-            quantity = sum(used.quantity for used in spans)
-    return Metered(max(0, quantity), events)
 
 
 def trial_balance(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:

@@ -22,9 +22,10 @@ from app.domain.money import WHOLE_PPM, divide
 from app.domain.payment import Status as PaymentStatus
 from app.domain.policy import CancelCredit, PauseUnused, When
 from app.domain.pricing import Price, Tier, Usage
-from app.domain.shop import Shop, Used
+from app.domain.shop import Shop
 from app.domain.signup import Create
 from app.domain.subscription import ENDED, Change, ItemChange, Pause, PausedInvoices, Subscription
+from app.domain.using import Used
 
 STEPS_MAX: Final = 10_000
 """Renewals, payments and drafts of one simulation: a hundred subscriptions over three years."""

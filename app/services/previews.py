@@ -19,8 +19,8 @@ from app.domain.billing import Account
 from app.domain.calendar import Interval, Unit
 from app.domain.decision import Decision
 from app.domain.errors import InvalidRequest
+from app.domain.noting import BY_LINES
 from app.domain.preview import STEPS_MAX, Preview, preview
-from app.domain.returning import BY_LINES
 from app.domain.shop import Shop
 from app.domain.tax_engine import foreseen
 from app.ids import new_id
@@ -129,6 +129,8 @@ async def _of_running(
         shop.parked[subscription_id] = "parked"
     at = await _go_on(shop, now, cmd.at)
     account = shop.account(subscription_id, at)
+    if not shop.steps:  # invoices that are made on the way cannot be corrected by what is stored
+        account = replace(account, corrected=shop.accounts[subscription_id].corrected)
     decision: Decision | None = None
     if cmd.change is not None:
         check_version(account, cmd.change.expected_version)
@@ -141,7 +143,6 @@ async def _of_running(
         decision = command.move_anchor(account, cmd.move.billing_anchor, cmd.move.how, at, new_id)
     elif cmd.cancel is not None:
         check_version(account, cmd.cancel.expected_version)
-        # Invoices that are made on the way cannot be credited by notes of what is stored.
         way = BY_LINES if shop.steps else await way_of(tx, account, cmd.cancel)
         decision = command.cancel(account, cmd.cancel.when, cmd.cancel.credit, at, new_id, way)
     return await _previewed(tx, shop, decision, subscription_id, at)

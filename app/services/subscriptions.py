@@ -11,7 +11,7 @@ from app.db import (
     accounts,
     balances,
     billing,
-    credit_notes,
+    corrected,
     decisions,
     offers,
     redemptions,
@@ -22,8 +22,8 @@ from app.domain import command, lifecycle, signup
 from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, Stale
-from app.domain.policy import CancelCredit, Consolidation, CreditTo, When
-from app.domain.returning import BY_LINES, Way
+from app.domain.noting import BY_LINES, Way
+from app.domain.policy import CancelCredit, Consolidation, CreditForm, CreditTo, When
 from app.domain.shop import FAULTS
 from app.domain.subscription import Subscription
 from app.ids import new_id
@@ -115,14 +115,19 @@ async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
 
 
 async def way_of(tx: Tx, account: Account, cmd: Cancel) -> Way:
-    """By credit notes comes back what nobody has paid, and what is to be refunded."""
+    """By credit notes comes back what nobody has paid, what is to be refunded, and all of it where
+    that is the form of credits.
+    """
     policy = account.policy
     to = cmd.credit_to or policy.cancel_credit_to
     gives = (cmd.credit or policy.cancel_credit) is not CancelCredit.NONE
     if not gives or (cmd.when or policy.cancel_when) is not When.NOW:
         return BY_LINES
-    wanted = [c.invoice_id for c in account.creditable if to is CreditTo.REFUND or not c.is_paid]
-    return Way(await credit_notes.of_invoices(tx, wanted), to, payments.reference)
+    all_of_it = to is CreditTo.REFUND or policy.credit_form is CreditForm.CREDIT_NOTE
+    wanted = [c.invoice_id for c in account.creditable if all_of_it or not c.is_paid]
+    merchant = account.subscription.merchant_id
+    found = await corrected.of_invoices(tx, [(merchant, one) for one in wanted])
+    return Way(found, to, payments.reference)
 
 
 async def keep(

@@ -1053,6 +1053,14 @@ def upgrade() -> None:
             nullable=False,
         ),
     )
+    op.add_column(
+        "credit_note_lines",
+        sa.Column("period_start", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "credit_note_lines",
+        sa.Column("period_end", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
     op.create_index(
         "ix_credit_note_lines_invoice_line_id",
         "credit_note_lines",
@@ -1386,6 +1394,11 @@ def upgrade() -> None:
         "times_redeemed >= 0 AND (max_redemptions IS NULL OR times_redeemed <= max_redemptions)",
     )
     op.create_check_constraint(
+        op.f("ck_credit_note_lines_period"),
+        "credit_note_lines",
+        "(period_start IS NULL) = (period_end IS NULL)",
+    )
+    op.create_check_constraint(
         op.f("ck_credit_notes_all_goes_somewhere"),
         "credit_notes",
         "to_invoice + to_balance + to_refund + outside = total",
@@ -1654,6 +1667,7 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_credit_notes_voided"), "credit_notes", type_="check")
     op.drop_constraint(op.f("ck_credit_notes_parts"), "credit_notes", type_="check")
     op.drop_constraint(op.f("ck_credit_notes_all_goes_somewhere"), "credit_notes", type_="check")
+    op.drop_constraint(op.f("ck_credit_note_lines_period"), "credit_note_lines", type_="check")
     op.drop_constraint(op.f("ck_coupons_times_redeemed"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_coupons_redeemable"), "coupons", type_="check")
     op.drop_constraint(op.f("ck_coupons_one_kind"), "coupons", type_="check")
@@ -1788,6 +1802,8 @@ def downgrade() -> None:
     op.drop_column("credit_notes", "to_invoice")
     op.drop_constraint("uq_credit_note_lines_position", "credit_note_lines", type_="unique")
     op.drop_index("ix_credit_note_lines_invoice_line_id", table_name="credit_note_lines")
+    op.drop_column("credit_note_lines", "period_end")
+    op.drop_column("credit_note_lines", "period_start")
     op.drop_column("credit_note_lines", "taxes")
     op.drop_column("credit_note_lines", "discounts")
     op.drop_column("coupons", "times_redeemed")

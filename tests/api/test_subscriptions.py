@@ -215,6 +215,34 @@ async def test_a_trial_is_made_longer_and_ended(api: Api, gateway) -> None:
     assert (await act(api, running, "trial", {}, 409))["code"] == "subscription_not_trialing"
 
 
+async def test_the_boundaries_are_moved_as_previewed(api: Api, gateway) -> None:
+    sub = await subscribed(api)
+    to = {"billing_anchor": "2030-03-14T12:00:00Z"}
+    ask = {"subscription_id": sub["id"], "move": to}
+    seen = (await api.post("/v1/invoices/preview", ask, 200)).json()
+    moved = await act(api, sub, "billing_anchor", to)
+    assert (moved["anchor"], moved["period_end"]) == (to["billing_anchor"], to["billing_anchor"])
+    # 14 of the 28 days from 14 February to 14 March.
+    assert (await latest(api, moved))["total"] == 500
+    assert [invoice["total"] for invoice in seen["invoices"]] == [500]
+    problem = await act(api, moved, "billing_anchor", {"billing_anchor": PAST}, 422)
+    assert faults(problem) == {"billing_anchor"}
+    both = {"move": to, "cancel": {"when": "now"}}
+    await api.post("/v1/invoices/preview", {"subscription_id": sub["id"], **both}, 422)
+
+
+async def test_one_invoice_for_several_is_shown_as_that(api: Api, gateway) -> None:
+    await api.patch("/v1/billing_settings", {"invoice_consolidation": "customer"})
+    first = await subscribed(api)
+    items = [{"price_id": await price(api, 333)}]
+    body = {"customer_id": first["customer_id"], "items": items}
+    second = (await api.post("/v1/subscriptions", body)).json()
+    query = {"subscription_id": first["id"], "at": "2030-02-20T00:00:00Z"}
+    next_ = (await api.post("/v1/invoices/preview", query, 200)).json()["next"]
+    assert (next_["total"], len(next_["lines"])) == (1333, 2)
+    assert {line["subscription_id"] for line in next_["lines"]} == {first["id"], second["id"]}
+
+
 async def test_a_cancellation_is_planned_taken_back_and_done_with_credit(api: Api, gateway) -> None:
     sub = await subscribed(api)
     planned = await act(api, sub, "cancel")

@@ -133,6 +133,7 @@ BODIES = {
     ],
     "pause_subscription": [{}],
     "resume_subscription": [{}],
+    "update_subscription_billing_anchor": [{"billing_anchor": "2026-12-24T00:00:00Z"}],
     "update_subscription_trial": [{}],
     "cancel_scheduled_change": [{}],
     "unpark_subscription": [{}],

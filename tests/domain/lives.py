@@ -34,10 +34,11 @@ from app.domain.policy import (
     When,
 )
 from app.domain.pricing import SCALE, Price, PriceModel, PriceType, Tier, Timing, Usage
-from app.domain.shop import Shop, Used
+from app.domain.shop import Shop
 from app.domain.signup import Create
 from app.domain.subscription import Change, ItemChange, Pause, PausedInvoices, Status, Subscription
 from app.domain.tax import TaxRounding
+from app.domain.using import Used
 from tests.domain.books import CUSTOMER, MERCHANT, METHOD, PLAN, START, ids, rate
 
 TIERS = (

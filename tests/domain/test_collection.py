@@ -71,7 +71,7 @@ def bill(books):
     [invoice] = books.invoices.values()
     live = [p for p in books.payments.values() if p.status is not Status.CANCELED]
     attempts = list(books.attempts.values())
-    return Bill(invoice, live[-1], attempts[-1] if attempts else None, books.subscription)
+    return Bill(invoice, live[-1], attempts[-1] if attempts else None, (books.subscription,))
 
 
 def begin(books, now=START):
@@ -219,7 +219,7 @@ def test_while_money_may_be_moving_nothing_else_may_touch_the_invoice(flying):
         lambda: collection.begin(whole, (METHOD, GATEWAY), START, books.new_id, str),
         lambda: collection.void(whole.invoice, whole.payment, books.balance, START, books.new_id),
         lambda: collection.write_off(whole.invoice, whole.payment, books.new_id),
-        lambda: collection.pay_outside(whole.invoice, whole.payment, None, START, books.new_id),
+        lambda: collection.pay_outside(whole.invoice, whole.payment, (), START, books.new_id),
         lambda: collection.retry(whole.payment, METHOD, START),
     )
     for attempt in refused:
@@ -337,20 +337,24 @@ def test_a_first_payment_sets_the_subscription_going_and_a_decline_leaves_it_wai
 def test_only_the_latest_invoice_brings_a_subscription_back():
     books = begin(shop())
     whole = bill(books)
-    behind = replace(whole.subscription, status=SubscriptionStatus.PAST_DUE)
+    [running] = whole.subscriptions
+    behind = replace(running, status=SubscriptionStatus.PAST_DUE)
     newer = replace(behind, latest_invoice_id=METHOD)
-    for sub, woken in ((behind, True), (newer, False), (None, False)):
-        decision = settling.settle(replace(whole, subscription=sub), SUCCEEDED, START, books.new_id)
-        assert bool(decision.subscriptions) is woken
+    for subs, woken in (([behind], 1), ([newer], 0), ([], 0), ([behind, newer, behind], 2)):
+        about = replace(whole, subscriptions=tuple(subs))
+        decision = settling.settle(about, SUCCEEDED, START, books.new_id)
+        assert len(decision.subscriptions) == woken
 
 
 def test_only_the_latest_invoice_lets_a_subscription_fall_behind():
     books = begin(shop())
     whole = bill(books)
-    newer = replace(whole.subscription, latest_invoice_id=METHOD)
-    for sub, falls in ((whole.subscription, True), (newer, False), (None, False)):
-        decision = settling.settle(replace(whole, subscription=sub), DECLINED, START, books.new_id)
-        assert bool(decision.subscriptions) is falls
+    [running] = whole.subscriptions
+    newer = replace(running, latest_invoice_id=METHOD)
+    for subs, fall in (([running], 1), ([newer], 0), ([], 0), ([running, newer, running], 2)):
+        about = replace(whole, subscriptions=tuple(subs))
+        decision = settling.settle(about, DECLINED, START, books.new_id)
+        assert len(decision.subscriptions) == fall
 
 
 def test_paid_outside_closes_the_payment_and_wakes_the_subscription():
@@ -358,7 +362,7 @@ def test_paid_outside_closes_the_payment_and_wakes_the_subscription():
     whole = bill(books)
     books.record(
         collection.pay_outside(
-            whole.invoice, whole.payment, books.subscription, START, books.new_id
+            whole.invoice, whole.payment, [books.subscription], START, books.new_id
         )
     )
     assert books.ledger() == {"deferred_revenue": -1000, "cash": 1000}

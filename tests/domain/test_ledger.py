@@ -51,7 +51,7 @@ def live(books, invoice):
 def whole(books, invoice):
     payment = live(books, invoice)
     flying = [a for a in books.attempts.values() if a.payment_id == getattr(payment, "id", None)]
-    return Bill(invoice, payment, flying[-1] if flying else None, books.subscription)
+    return Bill(invoice, payment, flying[-1] if flying else None, (books.subscription,))
 
 
 def act(books, name, place, now):
@@ -74,7 +74,7 @@ def collect(books, name, bill, now):
     invoice, payment = bill.invoice, bill.payment
     if name == "outside":
         sub = books.subscription
-        books.record(collection.pay_outside(invoice, payment, sub, now, books.new_id))
+        books.record(collection.pay_outside(invoice, payment, [sub], now, books.new_id))
     elif name == "void":
         books.record(collection.void(invoice, payment, books.balance, now, books.new_id))
     elif name == "write_off":

@@ -235,6 +235,8 @@ credit_note_lines = tenant_table(
     minor("tax_amount"),
     document("discounts", default="[]"),
     document("taxes", default="[]"),
+    instant("period_start", null=True),
+    instant("period_end", null=True),
     belongs_to("credit_notes", "credit_note_id"),
     belongs_to("invoice_lines", "invoice_line_id"),
     UniqueConstraint(
@@ -242,4 +244,5 @@ credit_note_lines = tenant_table(
     ),
     Index("ix_credit_note_lines_invoice_line_id", "merchant_id", "invoice_line_id"),
     check("amount", "amount >= 0"),
+    check("period", "(period_start IS NULL) = (period_end IS NULL)"),
 )

@@ -45,6 +45,8 @@ LINE_COLUMNS: Final = (
     "tax_amount",
     "discounts",
     "taxes",
+    "period_start",
+    "period_end",
 )
 
 
@@ -99,4 +101,6 @@ def _line(note: CreditNote, line: NoteLine) -> bulk.Row:
         line.tax_amount,
         dumps([[str(part.discount_id), part.amount] for part in line.discounts]),
         dumps([tax(part) for part in line.taxes]),
+        None if line.period is None else line.period.start,
+        None if line.period is None else line.period.end,
     )
