@@ -188,9 +188,7 @@ async def _customers(rt: Runtime, scope: Scope, now: datetime, left: Left, chunk
             if not rows:
                 raise
             # Whatever is at fault, and whatever taxes are asked for, is found one by one.
-            ids = [row["id"] for of in rows.values() for row in of]
-            run = await _one_customer_at_a_time(rt, scope, now, rows, left)
-            failed.update(ids)
+            run = await _one_customer_at_a_time(rt, scope, now, rows, left, failed)
         if not run.done:
             break
         total += run
@@ -198,10 +196,16 @@ async def _customers(rt: Runtime, scope: Scope, now: datetime, left: Left, chunk
 
 
 async def _one_customer_at_a_time(
-    rt: Runtime, scope: Scope, now: datetime, rows: Mapping[Key, Sequence[Row]], left: Left
+    rt: Runtime,
+    scope: Scope,
+    now: datetime,
+    rows: Mapping[Key, Sequence[Row]],
+    left: Left,
+    failed: set[UUID],
 ) -> Run:
     """Each customer in a transaction of its own; one that cannot be decided together is billed as
-    if its subscriptions were alone, so that only what is at fault is set aside.
+    if its subscriptions were alone, so that only what is at fault is set aside. This run does not
+    take up those again.
     """
     total = Run()
     for key, of in rows.items():
@@ -213,6 +217,7 @@ async def _one_customer_at_a_time(
         except ROW_FAULTS:
             ids = [row["id"] for row in of]
             total += await _chunk(rt, scope, now, len(ids), ids, left)
+            failed.update(ids)
     return total
 
 
