@@ -222,9 +222,9 @@ async def test_the_boundaries_are_moved_as_previewed(api: Api, gateway) -> None:
     seen = (await api.post("/v1/invoices/preview", ask, 200)).json()
     moved = await act(api, sub, "billing_anchor", to)
     assert (moved["anchor"], moved["period_end"]) == (to["billing_anchor"], to["billing_anchor"])
-    # 14 of the 28 days from 14 February to 14 March.
-    assert (await latest(api, moved))["total"] == 500
-    assert [invoice["total"] for invoice in seen["invoices"]] == [500]
+    # 14 of the 28 days from 14 February to 14 March, of 20.00.
+    assert (await latest(api, moved))["total"] == 1000
+    assert [invoice["total"] for invoice in seen["invoices"]] == [1000]
     problem = await act(api, moved, "billing_anchor", {"billing_anchor": PAST}, 422)
     assert faults(problem) == {"billing_anchor"}
     both = {"move": to, "cancel": {"when": "now"}}
@@ -239,7 +239,7 @@ async def test_one_invoice_for_several_is_shown_as_that(api: Api, gateway) -> No
     second = (await api.post("/v1/subscriptions", body)).json()
     query = {"subscription_id": first["id"], "at": "2030-02-20T00:00:00Z"}
     next_ = (await api.post("/v1/invoices/preview", query, 200)).json()["next"]
-    assert (next_["total"], len(next_["lines"])) == (1333, 2)
+    assert (next_["total"], len(next_["lines"])) == (2333, 2)
     assert {line["subscription_id"] for line in next_["lines"]} == {first["id"], second["id"]}
 
 
