@@ -1,6 +1,7 @@
 """Many hands on the same rows at once: every period billed once, every invoice charged once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,9 +39,7 @@ async def test_clocks_that_tick_together_bill_each_period_once(
     subs = await many(world, 40)
     world.clock.set(ON + timedelta(days=31))  # two periods are due by now
     rt = world.rt
-    small = type(rt)(
-        rt.settings.model_copy(update={"chunk_size": 7}), rt.db, rt.clock, rt.gateways, rt.bell
-    )
+    small = replace(rt, settings=rt.settings.model_copy(update={"chunk_size": 7}))
     runs = await asyncio.gather(*(renewals.renew_due(small) for _ in range(4)))
     assert sum(run.invoices for run in runs) == 80
     assert sum(run.parked for run in runs) == 0
