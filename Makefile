@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ORACLES := --no-deps --no-build-isolation --require-hashes --target $(VENV)/oracles -r requirements-oracles.lock
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
 .PHONY: help setup demo telco dev test check lint format types layers openapi openapi-check \
@@ -19,7 +20,7 @@ help: ## list what there is
 setup: $(STAMP) ## make .venv with exactly the locked packages (again only when the lock changes)
 
 # uv is quick; pip stands in where only pip is configured to reach a package index.
-$(STAMP): requirements-dev.lock pyproject.toml
+$(STAMP): requirements-dev.lock requirements-oracles.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; $(PYTHON) is not. Try: make setup PYTHON=python3.13"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
@@ -27,6 +28,8 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock || \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(ORACLES) || \
+		$(BIN)/python -m pip install --quiet --upgrade $(ORACLES)
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "Ready. Next: make demo"
@@ -82,10 +85,12 @@ campaign: setup ## the long tests: kills, outages, years, big tables
 lock: setup ## pin what pyproject.toml asks for, changing no more than it must
 	@$(LOCK) pyproject.toml -o requirements.lock
 	@$(LOCK) --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --no-deps --group pyproject.toml:oracles -o requirements-oracles.lock
 
 upgrade: setup ## pin the newest of everything
 	@$(LOCK) --upgrade pyproject.toml -o requirements.lock
 	@$(LOCK) --upgrade --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --no-deps --group pyproject.toml:oracles -o requirements-oracles.lock
 
 clean: ## remove what make made: .venv, caches, the embedded servers' data
 	@rm -rf $(VENV) .perennial build dist *.egg-info

@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final
 
+from app.gateways.authorizenet import AUTHORIZENET
 from app.gateways.base import (
     AccountMode,
     AccountSettings,
@@ -24,7 +25,7 @@ from app.gateways.stripe import StripeGateway
 
 ENTRY_POINT_GROUP: Final = "perennial.gateways"
 BUILT_IN: Final[Mapping[str, GatewayFactory]] = MappingProxyType(
-    {gateway.name: gateway for gateway in (RAZORPAY, SIMULATOR, StripeGateway)}
+    {gateway.name: gateway for gateway in (AUTHORIZENET, RAZORPAY, SIMULATOR, StripeGateway)}
 )
 
 
