@@ -56,6 +56,12 @@ class Fault(Part):
     code: str = Field(alias="errorCode")
 
 
+class Note(Part):
+    """What is said of a transaction that was approved."""
+
+    code: str = ""
+
+
 class PrePaid(Part):
     """A card with a balance, which may have paid only a part."""
 
@@ -69,6 +75,7 @@ class Transacted(Part):
     id: str = Field(NOBODY, alias="transId")
     is_test: str = Field("0", alias="testRequest")
     errors: tuple[Fault, ...] = ()
+    messages: tuple[Note, ...] = ()
     profile: ProfileIds | None = None
     prepaid: PrePaid | None = Field(None, alias="prePaidCard")
     network_id: str | None = Field(None, alias="networkTransId")
@@ -80,8 +87,9 @@ class Transacted(Part):
 
     @property
     def code(self) -> str:
-        """The first reason given."""
-        return self.errors[0].code if self.errors else f"response_{self.response}"
+        """The first reason given; of what was approved, what is said of it."""
+        said = [*(fault.code for fault in self.errors), *(note.code for note in self.messages)]
+        return said[0] if said else f"response_{self.response}"
 
 
 class Card(Part):

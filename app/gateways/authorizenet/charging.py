@@ -156,7 +156,7 @@ def _charged(
 
 
 async def _existing(account: Account, request: ChargeRequest, reference: str | None) -> Outcome:
-    """The charge that this one is refused as a duplicate of: it has our reference, so it is ours."""
+    """The charge that this one is a duplicate of: it has our reference, so it is ours."""
     query = PaymentQuery(
         reference=request.attempt_code,
         gateway_reference=reference,
@@ -181,9 +181,9 @@ async def capture(account: Account, request: CaptureRequest) -> Outcome:
     heard = await _transact(account, reference, transaction)
     if isinstance(heard, NotExecuted | Unknown):
         return heard
-    if heard.response == APPROVED and heard.reference == reference and heard.is_test != "1":
+    if did_it(heard, reference):
         return Succeeded(reference, request.amount_minor, request.currency, heard.network_id)
-    if heard.response not in DECIDED_AGAINST:
+    if heard.response not in DECIDED_AGAINST and heard.code not in words.DONE_BEFORE:
         return Unknown("contradictory_answer", reference)
     if heard.code == MORE_THAN_HELD:
         raise InvalidRequestError("That is more than is held.", code=heard.code, param="amount")
@@ -197,6 +197,12 @@ async def capture(account: Account, request: CaptureRequest) -> Outcome:
     if isinstance(state, Authorized):
         return Declined(words.decline_of(heard.code), reference)
     return state
+
+
+def did_it(heard: Transacted, reference: str) -> bool:
+    """Whether this very call did something to the transaction."""
+    is_approved = heard.response == APPROVED and heard.code not in words.DONE_BEFORE
+    return is_approved and heard.reference == reference and heard.is_test != "1"
 
 
 async def void(account: Account, request: VoidRequest) -> VoidOutcome:
@@ -214,7 +220,7 @@ async def void(account: Account, request: VoidRequest) -> VoidOutcome:
     heard = await voided(account, details.id, details.id)
     if isinstance(heard, NotExecuted | Unknown):
         return heard
-    if heard.response == APPROVED:
+    if did_it(heard, details.id):
         return Voided(details.id)
     return await _after_all(account, details.id)
 

@@ -67,9 +67,10 @@ async def _void(account: Account, charge: Details, request: RefundRequest) -> Re
     heard = await charging.voided(account, charge.id, request.refund_code)
     if isinstance(heard, NotExecuted | Unknown):
         return heard
-    if heard.response == charging.APPROVED and heard.reference == charge.id:
+    if charging.did_it(heard, charge.id):
         return Refunded(charge.id + states.VOID_SUFFIX, request.amount_minor, request.currency)
-    if heard.response not in charging.DECIDED_AGAINST:
+    is_definite = heard.response in charging.DECIDED_AGAINST or heard.code in words.DONE_BEFORE
+    if not is_definite:
         return Unknown("contradictory_answer")
     try:
         fresh = await account.books.details(charge.id)

@@ -51,8 +51,8 @@ DUPLICATE: Final = frozenset({"11", "318"})
 """A lookalike was refused. With our own unique reference in it, the lookalike is this very charge:
 it must be looked up, and is never a decline."""
 NOT_FOUND: Final = frozenset({"16", "319"})
-ALREADY_VOIDED: Final = frozenset({"310"})
-ALREADY_CAPTURED: Final = frozenset({"311"})
+DONE_BEFORE: Final = frozenset({"310", "311"})
+"""It was voided or captured before. This comes as an approval, although this call did nothing."""
 NOT_REFUNDABLE: Final = "54"
 """The charge is not settled, or was longer ago than refunds are taken for."""
 EXCEEDS_CAPTURED: Final = frozenset({"55", "47"})
