@@ -91,6 +91,10 @@ class Ledger:
         self._clock = SystemClock()
         self.offset = timedelta()
         self.settles_at_once = False
+        self.settles_before_void = False
+        """The batch closes between a look and the void that follows it."""
+        self.hides_from_page = 0
+        """From which page on lists are empty although there is more; 0: none."""
         self.transactions: dict[str, Transaction] = {}
         self.customers: dict[str, Customer] = {}
         self.batches: dict[str, Batch] = {}

@@ -37,7 +37,9 @@ class FakeAuthorizeNet:
     def calm(self) -> None:
         """Fair weather, nothing settled by itself, and no complaints left over."""
         self.do("faults", faults=[])
-        self.do("settings", settles_at_once=False, may_report=True, in_test_mode=False)
+        self.do("present")
+        self.do("settings", settles_at_once=False, settles_before_void=False)
+        self.do("settings", may_report=True, in_test_mode=False, hides_from_page=0)
         self.do("complaints")
         self.do("requests")
         self.do("deliveries")

@@ -97,8 +97,11 @@ class Reports:
         paging = body.get("paging", {"limit": 1000, "offset": 1})
         limit, page = int(paging["limit"]), int(paging["offset"])
         shown = entries[(page - 1) * limit : page * limit]
+        hidden = self._ledger.hides_from_page
         if not shown:
             return messages("I00004")
+        if hidden and page >= hidden:
+            return {"transactions": [], "totalNumInResultSet": len(entries)} | messages()
         return {
             "transactions": [self._summary(t) for t in shown],
             "totalNumInResultSet": len(entries),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from typing import Any
 
 import uvicorn
@@ -116,6 +117,9 @@ class Gateway:
                 continue
             if met is not None and fault["kind"] != "latency":
                 continue
+            if fault.get("skip"):
+                fault["skip"] -= 1
+                continue
             if fault.get("count") is not None:
                 fault["count"] -= 1
             if fault["kind"] == "latency":
@@ -147,7 +151,9 @@ class Gateway:
         if flaws := oracle.flaws(name, answer):
             self.flaws.append(flaws)
             return Response(f"The fake would have lied: {flaws}", 501)
-        return Response(BOM + json.dumps(answer).encode(), media_type="application/json")
+        headers = {"Date": format_datetime(self.ledger.now(), usegmt=True)}
+        body = BOM + json.dumps(answer).encode()
+        return Response(body, media_type="application/json", headers=headers)
 
     # ── for tests ─────────────────────────────────────────────────────────────────────────────────
 
@@ -176,12 +182,16 @@ class Gateway:
 
     def do_settings(self, **settings: Any) -> None:
         for name, value in settings.items():
-            owner = self.ledger if name == "settles_at_once" else self
+            owner = self.ledger if hasattr(self.ledger, name) else self
             assert hasattr(owner, name), name
             setattr(owner, name, value)
 
     def do_advance(self, seconds: float) -> None:
         self.ledger.offset += timedelta(seconds=seconds)
+
+    def do_present(self) -> None:
+        """Back from wherever `advance` went."""
+        self.ledger.offset = timedelta()
 
     def do_decide(self, id: str, action: str) -> None:
         self.ledger.decide(self.ledger.transactions[id], action)
@@ -341,6 +351,7 @@ def serve(port: int) -> None:
         host="127.0.0.1",
         port=port,
         log_level="warning",
+        date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )

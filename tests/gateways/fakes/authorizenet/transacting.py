@@ -161,6 +161,8 @@ class Transactions:
         found = self._ledger.find(asked["refTransId"])
         if found is None:
             return transacted("3", "16", origin=asked["refTransId"])
+        if self._ledger.settles_before_void:
+            self._ledger.settle()
         if found.status == "voided":
             return transacted("1", "310", id=found.id, origin=found.id)
         open_to_it = (
