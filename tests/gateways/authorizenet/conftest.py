@@ -22,11 +22,10 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeAuthorizeN
 
 @pytest.fixture
 def fake(process: FakeAuthorizeNet) -> Iterator[FakeAuthorizeNet]:
-    """The session's fake in fair weather. Every request of the test was as the schema wants it."""
-    process.calm()
+    """The session's fake, as new. Every request of the test was as the schema wants it."""
+    process.reset()
     yield process
     assert process.do("complaints") == {"refused": [], "flaws": []}
-    process.calm()
 
 
 @pytest.fixture

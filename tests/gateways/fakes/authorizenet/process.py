@@ -34,15 +34,9 @@ class FakeAuthorizeNet:
     def set_fault(self, kind: str, **fields: Any) -> None:
         self.do("faults", faults=[{"kind": kind, **fields}])
 
-    def calm(self) -> None:
-        """Fair weather, nothing settled by itself, and no complaints left over."""
-        self.do("faults", faults=[])
-        self.do("present")
-        self.do("settings", settles_at_once=False, settles_before_void=False)
-        self.do("settings", may_report=True, in_test_mode=False, hides_from_page=0)
-        self.do("complaints")
-        self.do("requests")
-        self.do("deliveries")
+    def reset(self) -> None:
+        """Empty books, fair weather, nobody has complained."""
+        self.do("reset")
 
 
 @contextmanager

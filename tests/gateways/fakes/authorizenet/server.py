@@ -48,6 +48,11 @@ class Gateway:
     """The whole gateway: one account."""
 
     def __init__(self) -> None:
+        self._late: set[asyncio.Task[None]] = set()
+        self.do_reset()
+
+    def do_reset(self) -> None:
+        """Everything as on the first day."""
         self.ledger = Ledger()
         self.notices = Notices(self.ledger, SIGNATURE_KEY)
         self.transactions = Transactions(self.ledger, self.notices)
@@ -59,7 +64,6 @@ class Gateway:
         self.requests: list[dict[str, Any]] = []
         self.may_report = True
         self.in_test_mode = False
-        self._late: set[asyncio.Task[None]] = set()
         self.verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "authenticateTestRequest": lambda _: messages(),
             "createTransactionRequest": self.transactions.create,
@@ -188,10 +192,6 @@ class Gateway:
 
     def do_advance(self, seconds: float) -> None:
         self.ledger.offset += timedelta(seconds=seconds)
-
-    def do_present(self) -> None:
-        """Back from wherever `advance` went."""
-        self.ledger.offset = timedelta()
 
     def do_decide(self, id: str, action: str) -> None:
         self.ledger.decide(self.ledger.transactions[id], action)
