@@ -75,34 +75,28 @@ CAPABILITIES: Final = Capabilities(
 FIELDS: Final = (
     CredentialField(
         "api_login_id",
-        "API Login ID (Account, Settings, API Credentials & Keys); Accept.js shows it to customers",
+        "The API Login ID, from Account, Settings, API Credentials & Keys. Customers may see it.",
         is_secret=False,
         pattern=r"[A-Za-z0-9]{1,25}",
     ),
     CredentialField(
-        "transaction_key", "Transaction Key, from the same page", pattern=r"[A-Za-z0-9]{16}"
+        "transaction_key", "The Transaction Key, from the same page.", pattern=r"[A-Za-z0-9]{16}"
     ),
     CredentialField(
         "client_key",
-        "Public Client Key (Account, Settings, Manage Public Client Key), for Accept.js",
+        "The Public Client Key, from Account, Settings, Manage Public Client Key; for Accept.js.",
         is_secret=False,
         pattern=r"[A-Za-z0-9]{1,255}",
     ),
     CredentialField(
         "currency",
-        "The one currency of the account, such as USD",
+        "The one currency that the account takes, such as USD.",
         is_secret=False,
         pattern=r"[A-Z]{3}",
     ),
     CredentialField(
-        "signature_key",
-        "Signature Key, by which webhooks are verified: 128 hexadecimal digits",
-        is_required=False,
-        pattern=r"[0-9A-Fa-f]{128}",
-    ),
-    CredentialField(
         "validation_mode",
-        "How a new payment method is tried: liveMode (default), testMode, none",
+        "How a new payment method is tried: `liveMode` (the default), `testMode` or `none`.",
         is_secret=False,
         is_required=False,
         pattern="|".join(VALIDATION_MODES),
@@ -136,20 +130,17 @@ class Account:
 
 
 def opened(settings: AccountSettings) -> Account:
-    """The account that `settings` describe, without any I/O yet. Raises ConfigurationError."""
+    """The account that `settings` describe, without any I/O yet; they have what `FIELDS` ask for.
+
+    Raises ConfigurationError for a currency that the gateway does not take.
+    """
     given = stated(settings)
-    currency = given.get("currency", "")
+    currency = given["currency"]
     taken = CAPABILITIES.currencies or frozenset()
     if currency not in taken:
         raise ConfigurationError(
             f"Authorize.net accounts have one currency of {', '.join(sorted(taken))}."
         )
-    missing = [field.name for field in FIELDS if field.is_required and not given.get(field.name)]
-    if missing:
-        raise ConfigurationError(f"An Authorize.net account needs {', '.join(missing)}.")
-    mode = given.get("validation_mode") or VALIDATION_MODES[0]
-    if mode not in VALIDATION_MODES:
-        raise ConfigurationError(f"validation_mode is one of {', '.join(VALIDATION_MODES)}.")
     http = HttpClient(
         settings.base_url or HOSTS[settings.mode],
         headers={"Content-Type": "application/json"},
@@ -157,7 +148,6 @@ def opened(settings: AccountSettings) -> Account:
         total_timeout_seconds=settings.total_timeout_seconds,
     )
     api = Api(http, Credentials(given["api_login_id"], given["transaction_key"]))
-    signature_key = settings.credentials.get("signature_key")
     return Account(
         api=api,
         books=Books(api),
@@ -165,8 +155,8 @@ def opened(settings: AccountSettings) -> Account:
         login=given["api_login_id"],
         client_key=given["client_key"],
         script=SCRIPTS[settings.mode],
-        validation_mode=mode,
-        signature_keys=(*settings.webhook_secrets, *((signature_key,) if signature_key else ())),
+        validation_mode=given.get("validation_mode") or VALIDATION_MODES[0],
+        signature_keys=settings.webhook_secrets,
         capabilities=replace(CAPABILITIES, currencies=frozenset({currency})),
     )
 

@@ -19,9 +19,10 @@ from app.gateways.base import (
     GatewayError,
 )
 from app.gateways.capabilities import FuzzyWindow, NoKey
+from app.gateways.registry import open_gateway
 from tests.gateways.authorizenet.terms import Shop
 from tests.gateways.fakes.authorizenet.process import FakeAuthorizeNet
-from tests.gateways.fakes.authorizenet.secrets import KEY, LOGIN, SIGNATURE_KEY
+from tests.gateways.fakes.authorizenet.secrets import KEY, LOGIN
 from tests.gateways.sockets import saying, server
 from tests.simulator import free_port
 
@@ -77,7 +78,7 @@ def test_an_account_that_lacks_something_is_not_opened(
     settings: AccountSettings, options: dict[str, str]
 ) -> None:
     with pytest.raises(ConfigurationError):
-        AUTHORIZENET(replace(settings, options={**settings.options, **options}))
+        open_gateway("authorizenet", replace(settings, options={**settings.options, **options}))
 
 
 async def test_the_account_takes_its_one_currency(gateway: AuthorizeNetGateway) -> None:
@@ -112,11 +113,7 @@ def test_fields_say_what_a_value_looks_like(value: str) -> None:
     fields = {field.name: field for field in AUTHORIZENET.fields}
     assert re.fullmatch(fields["api_login_id"].pattern or "", value)
     assert re.fullmatch(fields["transaction_key"].pattern or "", KEY)
-    assert re.fullmatch(fields["signature_key"].pattern or "", SIGNATURE_KEY)
-    assert {name for name, field in fields.items() if field.is_secret} == {
-        "transaction_key",
-        "signature_key",
-    }
+    assert {name for name, field in fields.items() if field.is_secret} == {"transaction_key"}
 
 
 # Answers that make no sense

@@ -1,15 +1,13 @@
 """The oracle refuses what the real server would refuse, and knows real answers from wrong ones."""
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.gateways import specs
 from tests.gateways.fakes.authorizenet.process import FakeAuthorizeNet
 
-SPECS = Path(os.environ.get("PERENNIAL_SPECS", "../shared/specs"))
 AUTHENTICATION = {"name": "name", "transactionKey": "key"}
 ANSWERS = {
     "charge": "createTransaction",
@@ -34,13 +32,6 @@ def transaction(**elements: Any) -> dict[str, Any]:
 
 CARD = {"creditCard": {"cardNumber": "4111111111111111", "expirationDate": "2031-03"}}
 RIGHT = {"transactionType": "authCaptureTransaction", "amount": "7.77", "payment": CARD}
-
-
-def specs(*parts: str) -> Any:
-    path = SPECS.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"{path} is not here: set PERENNIAL_SPECS")
-    return json.loads(path.read_text())
 
 
 def test_a_right_request_passes(fake: FakeAuthorizeNet) -> None:
@@ -171,7 +162,7 @@ def test_wrong_answers_are_noticed(
 
 
 def test_real_answers_pass(fake: FakeAuthorizeNet) -> None:
-    answers = specs("authorizenet", "answers.json")
+    answers = specs.load("authorizenet", "answers.json")
     for name, answer in answers.items():
         kind = max((k for k in ANSWERS if name.startswith(k)), key=len)
         assert fake.do("judge_answer", name=f"{ANSWERS[kind]}Response", answer=answer) == [], name
@@ -179,7 +170,7 @@ def test_real_answers_pass(fake: FakeAuthorizeNet) -> None:
 
 
 def test_what_another_implementation_sends_passes(fake: FakeAuthorizeNet) -> None:
-    golden = specs("thirdparty", "juspay-golden-requests.json")["authorizedotnet"]
+    golden = specs.load("thirdparty", "juspay-golden-requests.json")["authorizedotnet"]
     judged = 0
     for name, call in golden.items():
         request = json.loads(call["body"])
