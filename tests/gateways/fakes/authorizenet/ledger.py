@@ -22,6 +22,10 @@ BATCHED = {*SETTLES, "declined", "voided", "generalError", "expired"}
 TOKEN_SECONDS = 900
 
 
+def cents(amount: Decimal | int) -> int:
+    return int(amount * 100)
+
+
 @dataclass
 class Card:
     """What a customer entered: `behaves` says what the bank will say to it."""
@@ -178,6 +182,36 @@ class Ledger:
 
     def all(self) -> list[Transaction]:
         return [self.find(each) for each in list(self.transactions)]
+
+    def moved(self, reference: str) -> dict[str, object]:
+        """What one reference of ours moved or holds, in cents."""
+        mine = [t for t in self.all() if t.invoice == reference]
+        credits = [t for t in mine if t.status in REFUNDED]
+        charges = [t for t in mine if t.settling]
+        holds = [t for t in mine if t.status == "authorizedPendingCapture"]
+        voided = [t for t in self.all() if t.voided_by == reference and t.settling]
+        moving = [*credits, *charges, *holds, *voided]
+        return {
+            "charged": cents(sum(t.settling for t in charges)),
+            "refunded": cents(sum(t.amount for t in credits) + sum(t.settling for t in voided)),
+            "held": cents(sum(t.amount for t in holds)),
+            "times": len(moving),
+            "currency": "USD" if moving else None,
+        }
+
+    def movements(self, start: datetime, end: datetime) -> list[tuple[str, str, int]]:
+        """What moved of the transactions submitted in a while: name, which way, cents."""
+        found = []
+        for each in self.all():
+            if not start <= each.submitted_at < end:
+                continue
+            if each.status in REFUNDED:
+                found.append((each.id, "refund", cents(each.amount)))
+            if each.settling:
+                found.append((each.id, "charge", cents(each.settling)))
+                if each.status == "voided":
+                    found.append((f"{each.id}-void", "refund", cents(each.settling)))
+        return found
 
     def charged(self, invoice: str) -> Decimal:
         """What was really taken under our reference, given back or not."""

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
 from typing import Any
@@ -195,6 +195,19 @@ class Gateway:
 
     def do_decide(self, id: str, action: str) -> None:
         self.ledger.decide(self.ledger.transactions[id], action)
+
+    def do_end_reviews(self) -> None:
+        """What decides itself after a while decides itself now."""
+        for held in self.ledger.all():
+            if held.decides:
+                self.ledger.decide(held, held.decides[1])
+
+    def do_moved(self, reference: str) -> dict[str, Any]:
+        return self.ledger.moved(reference)
+
+    def do_books(self, start: str, end: str) -> list[tuple[str, str, int]]:
+        window = datetime.fromisoformat(start), datetime.fromisoformat(end)
+        return self.ledger.movements(*window)
 
     def do_expire(self, id: str) -> None:
         self.ledger.transactions[id].status = "expired"
