@@ -2,8 +2,8 @@
 
 AUTHORIZENET_TEST_LOGIN, AUTHORIZENET_TEST_KEY and AUTHORIZENET_TEST_CLIENT_KEY open the account, in
 AUTHORIZENET_TEST_CURRENCY (USD). With AUTHORIZENET_TEST_CUSTOMER and AUTHORIZENET_TEST_METHOD, of a
-payment profile there, a charge and a hold are tried too; with AUTHORIZENET_TEST_NONCE, a fresh token
-of Accept.js, a set-up.
+payment profile there, a charge and a hold are tried too; with AUTHORIZENET_TEST_NONCE, a fresh
+token of Accept.js, a set-up.
 """
 
 import os

@@ -186,14 +186,14 @@ class Ledger:
     def moved(self, reference: str) -> dict[str, object]:
         """What one reference of ours moved or holds, in cents."""
         mine = [t for t in self.all() if t.invoice == reference]
-        credits = [t for t in mine if t.status in REFUNDED]
+        credited = [t for t in mine if t.status in REFUNDED]
         charges = [t for t in mine if t.settling]
         holds = [t for t in mine if t.status == "authorizedPendingCapture"]
         voided = [t for t in self.all() if t.voided_by == reference and t.settling]
-        moving = [*credits, *charges, *holds, *voided]
+        moving = [*credited, *charges, *holds, *voided]
         return {
             "charged": cents(sum(t.settling for t in charges)),
-            "refunded": cents(sum(t.amount for t in credits) + sum(t.settling for t in voided)),
+            "refunded": cents(sum(t.amount for t in credited) + sum(t.settling for t in voided)),
             "held": cents(sum(t.amount for t in holds)),
             "times": len(moving),
             "currency": "USD" if moving else None,
