@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from app.testing.harness import Harness
-from tests.gateways import fifth_harness, simulator_harness
+from tests.gateways import authorizenet_harness, fifth_harness, simulator_harness
 
 Opened: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Harness]]
 """Starts a double, with a folder of its own for whatever it keeps; yields the harness."""
@@ -15,5 +15,6 @@ HARNESSES: Mapping[str, Opened] = {
     "simulator": simulator_harness.simulator,
     "simulator_per_order": simulator_harness.simulator_per_order,
     "simulator_without_keys": simulator_harness.simulator_without_keys,
+    "authorizenet": authorizenet_harness.authorizenet,
     "fifth": fifth_harness.fifth,
 }
