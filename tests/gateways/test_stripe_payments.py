@@ -288,6 +288,42 @@ async def test_a_charge_that_needs_the_customer_hands_out_the_secret_to_authenti
     assert stripe.moved("charge", request.attempt_code) == 1999
 
 
+@pytest.mark.parametrize("is_marked", [False, True])
+async def test_a_secret_leaves_only_once_its_payment_is_marked(
+    stripe: StripeFake, gateway: Gateway, is_marked: bool
+) -> None:
+    """An unmarked one is declined for good: nobody has what it takes to pay it."""
+    request = charge_of(stripe, "pm_card_authenticationRequired")
+    stripe.script(operation="order", status=500, effect=is_marked)
+
+    outcome = await gateway.charge(request)
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.gateway_reference is not None
+    found = await gateway.find_payment(query(request))
+    assert isinstance(found, Found)
+    if is_marked:
+        assert isinstance(found.outcome, RequiresAction)
+    else:
+        assert isinstance(found.outcome, Declined)
+        assert found.outcome.info.category is DeclineCategory.ACTION_REQUIRED
+        assert found.outcome.info.reason is DeclineReason.AUTHENTICATION_REQUIRED
+    again = await gateway.charge(request)
+    assert isinstance(again, RequiresAction)
+    assert await gateway.find_payment(query(request)) == Found(again)
+
+
+async def test_a_payment_whose_secret_is_out_waits_whatever_its_last_try_came_to(
+    stripe: StripeFake, gateway: Gateway
+) -> None:
+    request = charge_of(stripe, "pm_card_authenticationRequired")
+    waiting = await gateway.charge(request)
+    assert isinstance(waiting, RequiresAction)
+    broke = {"type": "card_error", "code": "card_declined", "decline_code": "insufficient_funds"}
+    stripe.tell("change", id=waiting.gateway_reference, to={"last_payment_error": broke})
+    assert await gateway.find_payment(query(request)) == Found(waiting)
+
+
 async def test_a_charge_that_waits_for_its_customer_can_be_given_up(
     stripe: StripeFake, gateway: Gateway
 ) -> None:

@@ -2,6 +2,10 @@
 
 A refusal that brings the payment along is read off the payment. One that does not is definite all
 the same: Stripe made nothing, or made what can never be paid.
+
+A payment that only lacks the customer stays open at Stripe, and whoever has its secret can pay it,
+in as many tries as they like. So it is marked before its secret is handed out: one that bears the
+mark waits for the customer until it succeeds or is voided, and one that does not is declined.
 """
 
 from collections.abc import Mapping
@@ -9,6 +13,7 @@ from typing import Final
 
 from app.domain.outcome import (
     Declined,
+    NotExecuted,
     Outcome,
     Unknown,
     VoidDeclined,
@@ -19,7 +24,13 @@ from app.domain.outcome import (
 from app.gateways.requests import CaptureRequest, ChargeRequest, VoidRequest
 from app.gateways.stripe import amounts
 from app.gateways.stripe.declines import TABLE, decline_of
-from app.gateways.stripe.reading import ATTEMPT, outcome_of
+from app.gateways.stripe.reading import (
+    ATTEMPT,
+    AUTHENTICATE,
+    ON_SESSION,
+    action_of,
+    outcome_of,
+)
 from app.gateways.stripe.wire import Field, Refusal, Wire, is_name
 from app.gateways.stripe.words import PaymentError, PaymentIntent, PaymentMethod
 
@@ -50,16 +61,17 @@ async def charge(wire: Wire, request: ChargeRequest, return_url: str | None) -> 
     said = await wire.post(PaymentIntent, PATH, request.idempotency_key, {**body, **way})
     match said:
         case PaymentIntent():
-            return _ours(said, request, amount)
+            return await _ours(wire, said, request, amount)
         case Refusal(error=error) if error.payment_intent is not None:
-            return _ours(error.payment_intent, request, amount, error)
+            return await _ours(wire, error.payment_intent, request, amount, error)
         case Refusal():
             return Declined(decline_of(await _declining(wire, said, request)))
         case _:
             return said
 
 
-def _ours(
+async def _ours(
+    wire: Wire,
     intent: PaymentIntent,
     request: ChargeRequest,
     amount: amounts.Amount,
@@ -69,7 +81,26 @@ def _ours(
     told = (intent.metadata.get(ATTEMPT), intent.amount, intent.currency)
     if told != (request.attempt_code, amount.value, amount.currency):
         return Unknown("answer_for_another_charge", intent.id)
+    failure = intent.last_payment_error or error
+    lacks_customer = failure is not None and failure.code == AUTHENTICATE
+    is_open = intent.status == "requires_payment_method" and lacks_customer
+    if intent.client_secret is not None and (is_open or intent.status == "requires_action"):
+        return await _handed_out(wire, intent, request)
     return outcome_of(intent, error)
+
+
+async def _handed_out(wire: Wire, intent: PaymentIntent, request: ChargeRequest) -> Outcome:
+    """The payment with its secret, once it bears the mark."""
+    key = f"{request.idempotency_key}:on_session"
+    body: dict[str, Field] = {"metadata": {ON_SESSION: "yes"}}
+    said = await wire.post(PaymentIntent, _path(intent.id), key, body)
+    match said:
+        case PaymentIntent() if said.id == intent.id and ON_SESSION in said.metadata:
+            return action_of(intent)
+        case NotExecuted(cause=cause) | Unknown(cause=cause):
+            return Unknown(cause, intent.id)
+        case _:
+            return Unknown("not_marked", intent.id)
 
 
 async def _declining(wire: Wire, refusal: Refusal, request: ChargeRequest) -> PaymentError:

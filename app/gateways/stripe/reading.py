@@ -42,11 +42,11 @@ REFUND: Final = "perennial_refund"
 SETUP: Final = "perennial_setup"
 CUSTOMER: Final = "perennial_customer"
 """Under which our references stand in an object's metadata."""
-AUTHENTICATE: Final = frozenset(
-    {"authentication_required", "payment_intent_authentication_failure"}
-)
-"""The payment is still open: the customer can authenticate it in the shop's page, with its secret.
+ON_SESSION: Final = "perennial_on_session"
+"""Marks a payment whose secret the customer has: until it is cancelled they may pay it, whatever
+became of their last try.
 """
+AUTHENTICATE: Final = "authentication_required"
 REFUND_FAILURES: Final = MappingProxyType(
     {"insufficient_funds": RefundDeclineReason.INSUFFICIENT_BALANCE}
 )
@@ -113,19 +113,20 @@ def _outcome(intent: PaymentIntent, error: PaymentError | None) -> Outcome:
         case "processing":
             return Pending(intent.id, network_id, _expected_by(intent))
         case "requires_action":
-            return _action(intent)
+            return action_of(intent)
         case "canceled":
             return Voided(intent.id)
+        case "requires_payment_method" if ON_SESSION in intent.metadata:
+            return action_of(intent)
         case "requires_payment_method" if error is not None:
-            if error.code in AUTHENTICATE and intent.client_secret is not None:
-                return _action(intent)
             return Declined(decline_of(error), intent.id)
         case "requires_payment_method" | "requires_confirmation":
             # It was made and never tried: perhaps the try is still under way.
             return Unknown(intent.status, intent.id)
 
 
-def _action(intent: PaymentIntent) -> RequiresAction:
+def action_of(intent: PaymentIntent) -> RequiresAction:
+    """What the customer is given to authenticate the payment."""
     page = intent.next_action.redirect_to_url if intent.next_action else None
     secret = intent.client_secret
     return RequiresAction(

@@ -31,6 +31,7 @@ TYPES = {
     "GET /v1/payment_intents": "PaymentIntentListParams",
     "POST /v1/payment_intents": "PaymentIntentCreateParams",
     "GET /v1/payment_intents/{}": "PaymentIntentRetrieveParams",
+    "POST /v1/payment_intents/{}": "PaymentIntentModifyParams",
     "POST /v1/payment_intents/{}/cancel": "PaymentIntentCancelParams",
     "POST /v1/payment_intents/{}/capture": "PaymentIntentCaptureParams",
     "GET /v1/payment_methods/{}": "PaymentMethodRetrieveParams",

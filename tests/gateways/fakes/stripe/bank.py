@@ -199,6 +199,13 @@ class Bank:
             self._try(intent, Card(), on_session=True)
         return intent
 
+    def update(self, id: str, said: Object) -> Object:
+        """Whatever is updated clears the last error, as Stripe's reference has it."""
+        intent = self._intent(id)
+        intent["metadata"] = intent["metadata"] | said.get("metadata", {})
+        intent["last_payment_error"] = None
+        return intent
+
     def capture(self, id: str, said: Object) -> Object:
         intent = self._intent(id)
         if intent["status"] != "requires_capture":
@@ -367,13 +374,13 @@ class Bank:
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────────
 
-    def settle_due(self) -> None:
-        """What was pending for long enough ends."""
+    def settle_due(self, *, at_once: bool = False) -> None:
+        """What was pending for long enough ends, or all that is pending."""
         now_ms = self.books.clock.now().timestamp() * 1000
         due = [one for one in self.books.objects.values() if "_due" in one]
         for one in due:
             at_ms, ending = one["_due"]
-            if at_ms > now_ms:
+            if at_ms > now_ms and not at_once:
                 continue
             del one["_due"]
             if one["object"] == "refund":

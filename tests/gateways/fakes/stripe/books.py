@@ -74,8 +74,10 @@ class Books:
 
     def move(self, kind: str, source: Object, amount: int, reference: str | None) -> None:
         """Money really moved."""
-        entry = {"kind": kind, "id": source["id"], "reference": reference, "amount": amount}
-        self.moved.append(entry | {"currency": source["currency"]})
+        name = source["payment_intent"] if kind == "charge" else source["id"]
+        entry = {"kind": kind, "id": name, "reference": reference, "amount": amount}
+        entry |= {"currency": source["currency"], "created": source["created"]}
+        self.moved.append(entry)
 
     def tell(self, type: str, about: Object) -> None:
         """Something happened."""

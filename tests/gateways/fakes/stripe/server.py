@@ -123,6 +123,8 @@ class Fake:
             return Operation.LOOKUP
         _, _, resource, *rest = request.url.path.split("/")
         last = rest[-1] if rest else ""
+        if resource == "payment_intents" and len(rest) == 1:
+            return Operation.ORDER  # an update, for want of a better word
         named = {"capture": Operation.CAPTURE, "cancel": Operation.VOID}
         return named.get(last) or OPERATIONS[resource]
 
@@ -200,11 +202,15 @@ class Fake:
 
     def _done(self, method: str, resource: str, rest: list[str], said: Object) -> Object:
         decline = said.pop("_decline")
+        if method == "GET":
+            return self._shown(resource, rest, said)
         match method, resource, rest:
             case "POST", "customers", []:
                 return self.bank.customer(said)
             case "POST", "payment_intents", []:
                 return self.bank.pay(said, decline)
+            case "POST", "payment_intents", [id]:
+                return self.bank.update(id, said)
             case "POST", "payment_intents", [id, "capture"]:
                 return self.bank.capture(id, said)
             case "POST", "payment_intents", [id, "cancel"]:
@@ -215,15 +221,16 @@ class Fake:
                 return self.bank.refund(said)
             case "POST", "setup_intents", []:
                 return self.bank.set_up(said)
-            case "GET", _, []:
-                return self._list(resource.removesuffix("s"), said)
-            case "GET", _, [id]:
-                kind = resource.removesuffix("s")
-                param = {"payment_intent": "intent", "setup_intent": "intent"}.get(kind, kind)
-                return self.books.get(kind, id, param=param, status=404)
             case _:
                 message = f"Unrecognized request URL ({method}: /v1/{resource})."
                 raise Refused(404, message=message)
+
+    def _shown(self, resource: str, rest: list[str], said: Object) -> Object:
+        kind = resource.removesuffix("s")
+        if not rest:
+            return self._list(kind, said)
+        param = {"payment_intent": "intent", "setup_intent": "intent"}.get(kind, kind)
+        return self.books.get(kind, rest[0], param=param, status=404)
 
     def _list(self, kind: str, query: Object) -> Object:
         filters = ("customer", "payment_intent", "charge", "email")
@@ -349,6 +356,8 @@ class Fake:
                 return self.bank.confirm_setup(
                     said["id"], said["client_secret"], said["behaves_like"]
                 )
+            case "settle":
+                self.bank.settle_due(at_once=True)
             case "cancel_setup":
                 return self.bank.cancel_setup(said["id"])
             case "dispute":
