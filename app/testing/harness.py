@@ -52,6 +52,8 @@ class Trait(StrEnum):
     """What a double may be unable to show, because the gateway has no such thing."""
 
     REQUIRES_ACTION = "requires_action"
+    REFUSAL_ENDS = "refusal_ends"
+    """A customer who refuses to confirm a charge has ended it: it can be confirmed no more."""
     PENDING = "pending"
     REFUND_PENDING = "refund_pending"
     REFUND_FAILS = "refund_fails"

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from app.testing.harness import Harness
-from tests.gateways import authorizenet_harness, fifth_harness, simulator_harness
+from tests.gateways import (
+    authorizenet_harness,
+    fifth_harness,
+    simulator_harness,
+    stripe_harness,
+)
 
 Opened: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Harness]]
 """Starts a double, with a folder of its own for whatever it keeps; yields the harness."""
@@ -17,4 +22,5 @@ HARNESSES: Mapping[str, Opened] = {
     "simulator_without_keys": simulator_harness.simulator_without_keys,
     "authorizenet": authorizenet_harness.authorizenet,
     "fifth": fifth_harness.fifth,
+    "stripe": stripe_harness.stripe,
 }

@@ -129,6 +129,8 @@ async def test_a_charge_that_waited_for_its_customer_is_found_decided(
 ) -> None:
     """Nothing is sent again: a look-up says what the customer did."""
     trial.needs(Trait.REQUIRES_ACTION)
+    if not confirms:
+        trial.needs(Trait.REFUSAL_ENDS)
     request = await trial.charge_of(await trial.harness.keep(Behaviour.REQUIRES_ACTION))
     waiting = await trial.gateway.charge(request)
     assert isinstance(waiting, RequiresAction)
@@ -137,6 +139,25 @@ async def test_a_charge_that_waited_for_its_customer_is_found_decided(
 
     await trial.found(request, lambda found: isinstance(found, Succeeded if confirms else Declined))
     assert await trial.charged(request) == (AMOUNT if confirms else 0)
+
+
+async def test_a_refusal_that_ends_nothing_leaves_the_charge_waiting(trial: Trial) -> None:
+    """Never a decline, while the customer can still pay: another charge would be a second one."""
+    trial.needs(Trait.REQUIRES_ACTION)
+    if Trait.REFUSAL_ENDS not in trial.harness.lacks:
+        trial.leave("a refusal ends a charge there")
+    request = await trial.charge_of(await trial.harness.keep(Behaviour.REQUIRES_ACTION))
+    waiting = await trial.gateway.charge(request)
+    assert isinstance(waiting, RequiresAction)
+
+    await trial.harness.customer_acts(waiting, confirms=False)
+    found = await trial.find(request, waiting.gateway_reference)
+    assert isinstance(found, Found)
+    assert isinstance(found.outcome, RequiresAction), found
+
+    await trial.harness.customer_acts(waiting, confirms=True)
+    await trial.found(request, lambda found: isinstance(found, Succeeded))
+    assert await trial.charged(request) == AMOUNT
 
 
 async def test_a_charge_that_waits_for_its_customer_can_be_given_up(trial: Trial) -> None:
