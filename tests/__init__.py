@@ -1,0 +1,1 @@
+"""Our tests. A package and no bare folder: dependencies bring packages of this name too."""
