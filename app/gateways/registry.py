@@ -19,13 +19,17 @@ from app.gateways.base import (
     Gateway,
     GatewayFactory,
 )
+from app.gateways.paypal import PAYPAL
 from app.gateways.razorpay import RAZORPAY
 from app.gateways.simulator import SIMULATOR
 from app.gateways.stripe import StripeGateway
 
 ENTRY_POINT_GROUP: Final = "perennial.gateways"
 BUILT_IN: Final[Mapping[str, GatewayFactory]] = MappingProxyType(
-    {gateway.name: gateway for gateway in (AUTHORIZENET, RAZORPAY, SIMULATOR, StripeGateway)}
+    {
+        gateway.name: gateway
+        for gateway in (AUTHORIZENET, PAYPAL, RAZORPAY, SIMULATOR, StripeGateway)
+    }
 )
 
 
