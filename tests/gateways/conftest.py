@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.gateways.paypal import PayPalProcess, start_paypal
 from tests.gateways.razorpay import RazorpayFake, start_razorpay
 from tests.gateways.stripe import StripeFake, start_stripe
 from tests.simulator import SimulatorProcess, start_simulator
@@ -50,3 +51,17 @@ def stripe(stripe_process: StripeFake) -> Iterator[StripeFake]:
     stripe_process.clear_faults()
     stripe_process.tell("mode", livemode=False)
     assert stripe_process.faults_found()[found:] == []
+
+
+@pytest.fixture(scope="session")
+def paypal_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PayPalProcess]:
+    with start_paypal(tmp_path_factory.mktemp("paypal")) as process:
+        yield process
+
+
+@pytest.fixture
+def paypal(paypal_process: PayPalProcess) -> Iterator[PayPalProcess]:
+    """The session's fake PayPal in fair weather; whatever its judges objected to is a failure."""
+    paypal_process.reset()
+    yield paypal_process
+    assert paypal_process.violations() == []
