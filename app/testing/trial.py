@@ -168,11 +168,13 @@ class Trial:
 
         return await eventually(look)
 
-    async def found(self, charge: ChargeRequest, wanted: Callable[[Outcome], bool]) -> Outcome:
+    async def found(
+        self, charge: ChargeRequest, wanted: Callable[[Outcome], bool], named: str | None = None
+    ) -> Outcome:
         """The outcome that look-ups find, once it is a wanted one."""
 
         async def look() -> Outcome | None:
-            found = await self.find(charge)
+            found = await self.find(charge, named)
             is_wanted = isinstance(found, Found) and wanted(found.outcome)
             return found.outcome if isinstance(found, Found) and is_wanted else None
 

@@ -9,6 +9,7 @@ from app.testing.harness import Harness
 from tests.gateways import (
     authorizenet_harness,
     fifth_harness,
+    paypal_harness,
     simulator_harness,
     stripe_harness,
 )
@@ -22,5 +23,6 @@ HARNESSES: Mapping[str, Opened] = {
     "simulator_without_keys": simulator_harness.simulator_without_keys,
     "authorizenet": authorizenet_harness.authorizenet,
     "fifth": fifth_harness.fifth,
+    "paypal": paypal_harness.paypal,
     "stripe": stripe_harness.stripe,
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.outcome import (
+    Authorized,
     Declined,
     Found,
     Pending,
@@ -16,7 +17,7 @@ from app.domain.outcome import (
 )
 from app.gateways.base import GatewayError, InvalidRequestError
 from app.gateways.capabilities import NativeKey
-from app.gateways.requests import Sequence, VoidRequest
+from app.gateways.requests import CaptureRequest, ChargeRequest, Sequence, VoidRequest
 from app.testing.harness import Behaviour, Moved, Trait, Verb
 from app.testing.trial import AMOUNT, Trial
 
@@ -127,7 +128,7 @@ async def test_a_charge_that_needs_the_customer_says_so_and_how(trial: Trial) ->
 async def test_a_charge_that_waited_for_its_customer_is_found_decided(
     trial: Trial, confirms: bool
 ) -> None:
-    """Nothing is sent again: a look-up says what the customer did."""
+    """A look-up says what the customer did; what they agreed to is taken, if it was not at once."""
     trial.needs(Trait.REQUIRES_ACTION)
     if not confirms:
         trial.needs(Trait.REFUSAL_ENDS)
@@ -137,8 +138,23 @@ async def test_a_charge_that_waited_for_its_customer_is_found_decided(
 
     await trial.harness.customer_acts(waiting, confirms=confirms)
 
-    await trial.found(request, lambda found: isinstance(found, Succeeded if confirms else Declined))
+    if confirms:
+        await taken(trial, request, waiting)
+    else:
+        named = waiting.gateway_reference
+        await trial.found(request, lambda found: isinstance(found, Declined), named)
     assert await trial.charged(request) == (AMOUNT if confirms else 0)
+
+
+async def taken(trial: Trial, request: ChargeRequest, waiting: RequiresAction) -> None:
+    """What the customer agreed to is found taken; or found held, and then captured."""
+    wanted = Succeeded | Authorized
+    named = waiting.gateway_reference
+    found = await trial.found(request, lambda found: isinstance(found, wanted), named)
+    if isinstance(found, Authorized):
+        key = f"c-{request.attempt_code}"
+        take = CaptureRequest(key, found.gateway_reference, AMOUNT, request.currency)
+        assert isinstance(await trial.gateway.capture(take), Succeeded)
 
 
 async def test_a_refusal_that_ends_nothing_leaves_the_charge_waiting(trial: Trial) -> None:
@@ -156,7 +172,7 @@ async def test_a_refusal_that_ends_nothing_leaves_the_charge_waiting(trial: Tria
     assert isinstance(found.outcome, RequiresAction), found
 
     await trial.harness.customer_acts(waiting, confirms=True)
-    await trial.found(request, lambda found: isinstance(found, Succeeded))
+    await taken(trial, request, waiting)
     assert await trial.charged(request) == AMOUNT
 
 
@@ -172,7 +188,8 @@ async def test_a_charge_that_waits_for_its_customer_can_be_given_up(trial: Trial
     voided = await trial.gateway.void(void)
 
     assert isinstance(voided, Voided), voided
-    await trial.found(request, lambda found: isinstance(found, Voided | Declined))
+    named = waiting.gateway_reference
+    await trial.found(request, lambda found: isinstance(found, Voided | Declined), named)
     assert await trial.charged(request) == 0
 
 
