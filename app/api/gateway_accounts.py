@@ -27,13 +27,15 @@ from app.services.gateway_accounts import (
 router = APIRouter(prefix="/v1/gateway_accounts", tags=["gateway_accounts"], route_class=Endpoint)
 
 CREDENTIALS_MAX: Final = 20
+CREDENTIAL_CHARS_MAX: Final = 32_000
+"""Of one: some are a chain of certificates."""
 PREVIOUS_HOURS: Final = 24
 
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 GatewayName = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$", examples=["stripe", "simulator"])
 ]
-CredentialValue = Annotated[SecretStr, Field(min_length=1, max_length=4_000)]
+CredentialValue = Annotated[SecretStr, Field(min_length=1, max_length=CREDENTIAL_CHARS_MAX)]
 WebhookSecret = Annotated[
     SecretStr,
     Field(
