@@ -5,6 +5,7 @@ most a minute later, finds the same work.
 """
 
 import asyncio
+import time
 from typing import Any, Final, Protocol
 
 import orjson
@@ -17,6 +18,10 @@ from app.settings import Settings
 
 RING_SECONDS_MAX: Final = 0.5
 """A request waits no longer than this for Redis."""
+GATHER_SECONDS: Final = 0.02
+"""Rings of the same job within this long are one."""
+DEAF_SECONDS: Final = 1.0
+"""After a ring that was not heard, those that nobody waits for are spared for so long."""
 logger = log.get(__name__)
 
 
@@ -27,6 +32,10 @@ class Bell(Protocol):
         """Ask for `job` to run soon; never raises."""
         ...
 
+    def ring_soon(self, job: str) -> None:
+        """The same without waiting for it; several within a moment are one ring."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -34,6 +43,9 @@ class Silent:
     """No workers to wake: a test, a command, or a process that does the work itself."""
 
     async def ring(self, job: str) -> None:
+        """Nothing to wake."""
+
+    def ring_soon(self, job: str) -> None:
         """Nothing to wake."""
 
     async def close(self) -> None:
@@ -46,6 +58,9 @@ class RedisBell:
     def __init__(self, settings: Settings) -> None:
         self._settings = redis_settings(settings)
         self._pool: ArqRedis | None = None
+        self._gathering: set[str] = set()
+        self._deaf_until = 0.0
+        self._ringing: set[asyncio.Task[None]] = set()
 
     async def ring(self, job: str) -> None:
         try:
@@ -54,9 +69,23 @@ class RedisBell:
                     self._pool = await create_pool(self._settings, job_serializer=serialize)
                 await self._pool.enqueue_job(job, _job_id=job)
         except (RedisError, OSError, TimeoutError) as error:
+            self._deaf_until = time.monotonic() + DEAF_SECONDS
             logger.warning("bell.unheard", job=job, error=type(error).__name__)
 
+    def ring_soon(self, job: str) -> None:
+        if job not in self._gathering and time.monotonic() >= self._deaf_until:
+            self._gathering.add(job)
+            task = asyncio.create_task(self._ring_later(job))
+            self._ringing.add(task)
+            task.add_done_callback(self._ringing.discard)
+
+    async def _ring_later(self, job: str) -> None:
+        await asyncio.sleep(GATHER_SECONDS)
+        self._gathering.discard(job)
+        await self.ring(job)
+
     async def close(self) -> None:
+        await asyncio.gather(*self._ringing)
         if self._pool is not None:
             await self._pool.aclose()
 

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     ] = 1_000
     charges_in_flight: Annotated[int, Field(ge=1, le=500, description="gateway calls at once")] = 50
 
+    inbound_event_days: Annotated[
+        int, Field(ge=7, le=3_650, description="how long settled events of gateways are kept")
+    ] = 90
+
     gateway_timeout_seconds: Annotated[
         int, Field(ge=1, le=100, description="a call not answered by then has an unknown outcome")
     ] = 80

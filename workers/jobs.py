@@ -7,6 +7,8 @@ from app.runtime import Runtime
 from app.services import (
     finalizing,
     idempotency,
+    inbox,
+    inbox_settling,
     payments,
     price_moves,
     refunds,
@@ -77,11 +79,29 @@ async def prefetch_taxes(context: Context) -> None:
         logger.info("tax_engine.asked", questions=missing)
 
 
+async def settle_inbound(context: Context) -> None:
+    """What gateways told is settled."""
+    ran = await inbox_settling.settle_due(_runtime(context))
+    if ran.looked:
+        logger.info(
+            "inbox.ran",
+            settled=ran.settled,
+            ignored=ran.ignored,
+            orphaned=ran.orphaned,
+            parked=ran.parked,
+            waiting=ran.waiting,
+        )
+
+
 async def forget(context: Context) -> None:
-    """Idempotency keys past their life are deleted."""
-    forgotten = await idempotency.forget_expired(_runtime(context))
+    """Idempotency keys past their life are deleted, and gateways' events that are long settled."""
+    rt = _runtime(context)
+    forgotten = await idempotency.forget_expired(rt)
     if forgotten:
         logger.info("idempotency.ran", forgotten=forgotten)
+    forgotten = await inbox.forget_old(rt)
+    if forgotten:
+        logger.info("inbox.forgotten", events=forgotten)
 
 
 def _runtime(context: Context) -> Runtime:
@@ -98,5 +118,6 @@ ALL: Final = (
     advance_clocks,
     migrate_prices,
     prefetch_taxes,
+    settle_inbound,
     forget,
 )

@@ -72,6 +72,7 @@ class WorkerSettings:
         _sweep(jobs.resolve, seconds={20}),
         _sweep(jobs.advance_clocks, seconds={50}),
         _sweep(jobs.migrate_prices, seconds={15, 45}),
+        _sweep(jobs.settle_inbound, seconds={2, 17, 32, 47}),
         _sweep(jobs.prefetch_taxes, seconds={25}, minutes=set(range(0, 60, 5))),
         _sweep(jobs.forget, seconds={0}, minutes={17}),
     ]

@@ -30,6 +30,7 @@ from app.api import (
     gateway_accounts,
     gateways,
     history,
+    inbound_events,
     invoice_series,
     invoices,
     ledger,
@@ -60,6 +61,7 @@ from app.api import (
     tax_registrations,
     test_clocks,
     usage_events,
+    webhooks_in,
 )
 from app.api.edge import Edge
 from app.api.endpoint import Endpoint
@@ -67,6 +69,7 @@ from app.api.problems import METHOD_NOT_ALLOWED
 from app.domain.errors import BillingError
 from app.runtime import Runtime, open_runtime
 from app.services.api_keys import KeyRing
+from app.services.inbox import Mailbox
 from app.settings import Settings
 
 ROUTERS = (
@@ -115,6 +118,8 @@ ROUTERS = (
     test_clocks.router,
     gateway_accounts.router,
     gateways.router,
+    webhooks_in.router,
+    inbound_events.router,
     api_keys.router,
     merchants.router,
     operations.router,
@@ -223,6 +228,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> Service:
     )
     app.state.runtime = runtime
     app.state.keys = KeyRing()
+    app.state.mailbox = Mailbox()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     app.exception_handlers = {

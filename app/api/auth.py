@@ -28,6 +28,8 @@ class Access(StrEnum):
     """Publishable keys too: what a price page in a browser may ask."""
     ADMIN = "admin"
     """Whoever runs the service."""
+    GATEWAY = "gateway"
+    """No key at all: whoever proves it by a gateway's signature."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,28 +8,13 @@ from starlette.requests import Request
 
 from app.api.problems import MalformedBody, UnsupportedMediaType, path
 from app.domain.errors import InvalidRequest
+from app.redaction import looks_like_card
 
 DEPTH_MAX: Final = 20
 """Deeper than any request of ours, and far from what recursion bears."""
 SAFE_INTEGER: Final = 2**53 - 1
 """Beyond it JavaScript, and so many clients, cannot say which number was meant."""
 JSON_TYPES: Final = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.ASCII)
-
-# Issuers' ranges with their lengths (ISO/IEC 7812 and the networks' published tables).
-CARD_NUMBER: Final = re.compile(
-    r"""(?<![\w.-])(?:
-        4(?:\d{12}|\d{15}|\d{18})                                 # Visa
-      | (?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}  # Mastercard
-      | 3[47]\d{13}                                               # American Express
-      | 3(?:0[0-5]|[689]\d)\d{11}                                 # Diners Club
-      | (?:6011|65\d{2}|64[4-9]\d)\d{12,15}                       # Discover
-      | 35(?:2[89]|[3-8]\d)\d{12,15}                              # JCB
-      | 62\d{14,17}                                               # UnionPay
-      | (?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}        # Maestro
-    )(?![\w.-])""",
-    re.VERBOSE | re.ASCII,
-)
-GROUPED: Final = re.compile(r"(?<=\d)[ -](?=\d)")
 
 
 class JsonRequest(Request):
@@ -108,20 +93,6 @@ def _check_text(text: str, location: tuple[str | int, ...]) -> None:
             "card_number_refused",
             location,
         )
-
-
-def looks_like_card(text: str) -> bool:
-    """Whether a number in `text`, grouped or not, is one a card could have."""
-    if len(text) < 12 or not any(map(str.isdigit, text)):  # noqa: PLR2004  shorter than any card
-        return False
-    return any(_luhn(found[0]) for found in CARD_NUMBER.finditer(GROUPED.sub("", text)))
-
-
-def _luhn(digits: str) -> bool:
-    """The check digit of ISO/IEC 7812-1, annex B."""
-    odd = sum(map(int, digits[-1::-2]))
-    even = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return (odd + even) % 10 == 0
 
 
 def _number(location: tuple[str | int, ...]) -> InvalidRequest:

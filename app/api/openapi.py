@@ -238,7 +238,7 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
         operation["responses"][status] = _problem_ref(status)
     operation["responses"] = dict(sorted(operation["responses"].items()))
     names = []
-    if route.need.verb == "write":
+    if route.need.verb == "write" and route.need.access is not Access.GATEWAY:
         names.append("IdempotencyKey")
     if _heeds_version(route):
         names.append("IfMatch")
@@ -258,6 +258,9 @@ def _heeds_version(route: Endpoint) -> bool:
 
 
 def _statuses(route: Endpoint) -> Iterator[str]:
+    if route.need.access is Access.GATEWAY:
+        yield from ("400", "404", "413", "503")
+        return
     yield from ("401", "403", "422", "429", "500", "503")
     if "{" in route.path:
         yield "404"
@@ -277,6 +280,8 @@ def _security(access: Access) -> list[dict[str, list[str]]]:
     match access:
         case Access.ADMIN:
             return [{"AdminKey": []}]
+        case Access.GATEWAY:
+            return []
         case Access.PUBLISHABLE:
             return [{"SecretKey": []}, {"SecretKeyBasic": []}, {"PublishableKey": []}]
         case Access.SECRET:

@@ -82,6 +82,17 @@ async def to_open(tx: Tx, merchant_id: UUID, id: UUID) -> Row | None:
     )
 
 
+async def by_id(tx: Tx, id: UUID) -> Row | None:
+    """What it takes to open an account, whosever it is: for who names an account alone."""
+    return await tx.fetchrow(
+        f"""
+        SELECT g.merchant_id, g.id AS gateway_account_id, g.disabled_at, {OPENING}
+          FROM gateway_accounts g WHERE g.id = $1
+        """,
+        id,
+    )
+
+
 async def has_default(tx: Tx, merchant_id: UUID) -> bool:
     """Whether the merchant has an account that new payment methods belong to."""
     found = await tx.fetchval(

@@ -46,6 +46,13 @@ QUEUES: Final = (
         """,
     ),
     Queue(
+        "inbound events",
+        """
+        SELECT due_at FROM inbound_events
+         WHERE due_at <= $1 AND status = 'received' AND ($2::uuid IS NULL OR merchant_id = $2)
+        """,
+    ),
+    Queue(
         "payment look-ups",
         """
         SELECT a.look_up_at AS due_at FROM payment_attempts a
@@ -101,7 +108,9 @@ async def in_flight(tx: Tx, merchant_id: UUID | None) -> list[Row]:
 
 
 async def parked(tx: Tx, merchant_id: UUID | None) -> list[Row]:
-    """Subscriptions and drafts that were set aside, with the reason; `n` counts them all."""
+    """Subscriptions, drafts and gateways' events that were set aside, with the reason; `n` counts
+    them all.
+    """
     return await tx.fetch(
         f"""
         SELECT *, count(*) OVER () AS n FROM (
@@ -113,6 +122,10 @@ async def parked(tx: Tx, merchant_id: UUID | None) -> list[Row]:
             SELECT merchant_id, id, 'invoice', parked_at, parked_reason FROM invoices
              WHERE status = 'draft' AND parked_at IS NOT NULL
                AND ($1::uuid IS NULL OR merchant_id = $1)
+            UNION ALL
+            SELECT merchant_id, id, 'inbound event', settled_at,
+                   coalesce(detail, reason, status) FROM inbound_events
+             WHERE status IN ('failed', 'orphaned') AND ($1::uuid IS NULL OR merchant_id = $1)
         ) parked ORDER BY since LIMIT {LISTED_MAX}
         """,
         merchant_id,

@@ -3,6 +3,7 @@
 BillingError              anything a caller can cause and should be told about
 ├── InvalidRequest        what was asked makes no sense, whatever the state
 │   └── CurrencyMismatch  two currencies met in one calculation (app.domain.money)
+├── Unverified            what arrived is not proved to come from whom it says
 ├── Unauthorized          who is asking is not known
 ├── Forbidden             who is asking may not do this
 ├── NotFound              no such thing, or not yours: never told apart
@@ -55,6 +56,12 @@ class InvalidRequest(BillingError):
         error = cls(found[0].message, code=code, param=found[0].param)
         error.problems = found
         return error
+
+
+class Unverified(BillingError):
+    """What arrived is not proved to come from whom it says: nothing of it is looked at."""
+
+    code = "unverified"
 
 
 class Unauthorized(BillingError):

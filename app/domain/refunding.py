@@ -21,7 +21,7 @@ from app.domain.outcome import (
 )
 from app.domain.payment import Attempt, Payment
 from app.domain.refund import Refund, Status
-from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW
+from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW, PENDING
 
 
 def request(  # noqa: PLR0913  what is refunded, why, when, and how things are named
@@ -83,11 +83,33 @@ def settle(
             return _refused(refund, payment, outcome, now, new_id)
         case RefundPending():
             known = replace(refund, gateway_reference=outcome.gateway_reference)
-            return _later(known, "the gateway is processing it", now, Status.PROCESSING)
+            return _later(known, PENDING, now, Status.PROCESSING)
         case Unknown():
             return _later(refund, outcome.cause, now, Status.UNKNOWN)
         case NotExecuted():
             return _later(refund, f"not executed: {outcome.cause}", now, refund.status)
+
+
+def heard(
+    refund: Refund, payment: Payment, outcome: RefundOutcome, now: datetime, new_id: NewId
+) -> Decision:
+    """What follows from an outcome that the gateway told by itself: as from one that was asked for,
+    but what is known already is no news, and the look-ups that are left stay as many.
+    """
+    match outcome:
+        case Unknown() | NotExecuted():
+            return Decision(refund.merchant_id)
+        case RefundPending() if refund.detail == PENDING and refund.status is Status.PROCESSING:
+            return Decision(refund.merchant_id)
+        case RefundPending():
+            decision = settle(refund, payment, outcome, now, new_id)
+            asked = tuple(
+                replace(each, look_ups=refund.look_ups, look_up_at=refund.look_up_at)
+                for each in decision.refunds
+            )
+            return replace(decision, refunds=asked)
+        case _:
+            return settle(refund, payment, outcome, now, new_id)
 
 
 def look_again(refund: Refund, detail: str, now: datetime) -> Decision:

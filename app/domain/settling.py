@@ -63,6 +63,38 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
             return _not_over(bill, attempt, outcome, now, new_id)
 
 
+def heard(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decision:
+    """What follows from an outcome that the gateway told by itself: as from one that was asked for,
+    but what is known already is no news, and the look-ups that are left stay as many.
+    """
+    attempt = bill.attempt
+    assert attempt is not None
+    if attempt.status in IN_FLIGHT and not _is_news(bill, attempt, outcome):
+        return Decision(attempt.merchant_id)
+    decision = settle(bill, outcome, now, new_id)
+    asked = tuple(
+        replace(each, look_ups=attempt.look_ups, look_up_at=attempt.look_up_at)
+        if isinstance(outcome, Authorized | Pending | RequiresAction) and each.look_up_at
+        else each
+        for each in decision.attempts
+    )
+    return replace(decision, attempts=asked)
+
+
+def _is_news(bill: Bill, attempt: Attempt, outcome: Outcome) -> bool:
+    match outcome:
+        case Pending():
+            return attempt.detail != PENDING or bill.payment.status is not Status.PROCESSING
+        case Authorized():
+            return attempt.detail != HELD or bill.payment.status is not Status.PROCESSING
+        case RequiresAction():
+            return attempt.status is not AttemptStatus.REQUIRES_ACTION
+        case Unknown() | NotExecuted():
+            return False
+        case _:
+            return True
+
+
 def _not_over(
     bill: Bill, attempt: Attempt, outcome: Open, now: datetime, new_id: NewId
 ) -> Decision:

@@ -5,6 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from app.domain.inbox import EventKind, GatewayEvent
+
+__all__ = [
+    "EventKind",
+    "GatewayEvent",
+    "GatewayTransaction",
+    "TransactionKind",
+    "TransactionStatus",
+    "WebhookDelivery",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivery:
@@ -14,36 +25,6 @@ class WebhookDelivery:
     """By lower-case name."""
     body: bytes
     received_at: datetime
-
-
-class EventKind(StrEnum):
-    """What a gateway's event is about, and so what is to be fetched."""
-
-    PAYMENT = "payment"
-    REFUND = "refund"
-    DISPUTE = "dispute"
-    SETUP = "setup"
-    METHOD = "method"
-    OTHER = "other"
-    """Nothing that we act on; it is kept all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayEvent:
-    """What a verified delivery is about. It is a hint where to look, never the truth itself."""
-
-    id: str
-    """The gateway's id of the event: the same for each delivery of it."""
-    type: str
-    """In the gateway's own word."""
-    kind: EventKind
-    reference: str | None = None
-    """The gateway's own name of the payment, refund, dispute, set-up or method."""
-    our_reference: str | None = None
-    """Our code, where the event carries it."""
-    payment_reference: str | None = None
-    """Of a refund or dispute: the gateway's name of the charge, where the event carries it."""
-    occurred_at: datetime | None = None
 
 
 class TransactionKind(StrEnum):

@@ -6,11 +6,11 @@ settled in groups as they arrive.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from app import ids, log
@@ -22,6 +22,7 @@ from app.domain import collection, settling
 from app.domain.collection import SEND_LEASE, Bill
 from app.domain.decision import Decision
 from app.domain.errors import BillingError
+from app.domain.ids import NewId
 from app.domain.outcome import (
     Authorized,
     DeclineAdvice,
@@ -64,6 +65,7 @@ SEND_WITHIN: Final = timedelta(seconds=60)
 POSTPONE: Final = timedelta(hours=1)
 TOO_LATE: Final = NotExecuted("the gateway was too slow for the calls before it")
 WALL: Final = Scope()
+Settle: TypeAlias = Callable[[Bill, Outcome, datetime, NewId], Decision]
 logger = log.get(__name__)
 
 
@@ -280,15 +282,20 @@ async def capture(gateway: Gateway, attempt: Attempt, held: Authorized) -> Outco
 
 
 async def settle_all(
-    rt: Runtime, answers: Sequence[tuple[Attempt, Outcome]], now: datetime
+    rt: Runtime,
+    answers: Sequence[tuple[Attempt, Outcome]],
+    now: datetime,
+    *,
+    heard: bool = False,
 ) -> Collected:
     """Settle a group of answers in one transaction; one by one if that is refused.
 
     An answer that cannot be settled even alone stays in flight and is looked up again later.
+    `heard`: the gateway told it by itself.
     """
     try:
         async with rt.db.begin_system() as tx:
-            return await _settle(tx, answers, now)
+            return await _settle(tx, answers, now, settling.heard if heard else settling.settle)
     except (BillingError, Refused) as error:
         if len(answers) == 1:
             attempt = answers[0][0]
@@ -296,11 +303,13 @@ async def settle_all(
             return Collected(attempts=1)
     total = Collected()
     for answer in answers:
-        total += await settle_all(rt, [answer], now)
+        total += await settle_all(rt, [answer], now, heard=heard)
     return total
 
 
-async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datetime) -> Collected:
+async def _settle(
+    tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datetime, settle: Settle
+) -> Collected:
     outcomes = {(a.merchant_id, a.id): outcome for a, outcome in answers}
     declined = [key for key, outcome in outcomes.items() if isinstance(outcome, Declined)]
     concerned = await payments.subscriptions_to_settle(tx, list(outcomes), declined)
@@ -312,7 +321,7 @@ async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datet
         key = (attempt.merchant_id, attempt.id)
         about = tuple(subs[one] for one in concerned.get(key, ()))
         whole = Bill(bill.invoice, bill.payment, attempt, about)
-        decision = _decide(whole, attempt, outcomes[key], now)
+        decision = _decide(whole, attempt, outcomes[key], now, settle)
         subs |= {(sub.merchant_id, sub.id): sub for sub in decision.subscriptions}
         decided.append(decision)
     await decisions.record(tx, decided, now)
@@ -320,10 +329,12 @@ async def _settle(tx: Tx, answers: Sequence[tuple[Attempt, Outcome]], now: datet
     return Collected(len(answers), succeeded)
 
 
-def _decide(bill: Bill, attempt: Attempt, outcome: Outcome, now: datetime) -> Decision:
+def _decide(
+    bill: Bill, attempt: Attempt, outcome: Outcome, now: datetime, settle: Settle
+) -> Decision:
     """What follows from an answer; one that makes no sense must not hold up the others."""
     try:
-        return settling.settle(bill, outcome, now, new_id)
+        return settle(bill, outcome, now, new_id)
     except Exception as error:
         logger.exception("collect.unsettled", attempt=str(attempt.id))
         return settling.look_again(attempt, f"it cannot be settled: {error}", now)

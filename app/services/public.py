@@ -235,6 +235,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "finalized_at",
             "frozen_at",
             "last_used_at",
+            "occurred_at",
             "next_action_at",
             "paid_at",
             "parked_at",

@@ -64,9 +64,12 @@ def request_of(refund: Refund, payment_reference: str) -> RefundRequest:
     )
 
 
-async def settle(rt: Runtime, refund: Refund, outcome: RefundOutcome, now: datetime) -> None:
-    """Make true what the gateway answered."""
+async def settle(
+    rt: Runtime, refund: Refund, outcome: RefundOutcome, now: datetime, *, heard: bool = False
+) -> None:
+    """Make true what the gateway answered, or (`heard`) told by itself."""
+    decide = refunding.heard if heard else refunding.settle
     async with rt.db.begin(refund.merchant_id) as tx:
         fresh, payment = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
-        decision = refunding.settle(fresh, payment, outcome, now, new_id)
+        decision = decide(fresh, payment, outcome, now, new_id)
         await decisions.record(tx, [decision], now)

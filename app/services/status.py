@@ -8,7 +8,15 @@ from app import ids
 from app.db import status as rows
 from app.db.base import Row
 from app.runtime import Runtime
-from app.services import finalizing, payments, price_moves, refunds, renewals, test_clocks
+from app.services import (
+    finalizing,
+    inbox_settling,
+    payments,
+    price_moves,
+    refunds,
+    renewals,
+    test_clocks,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ async def look(rt: Runtime, merchant_id: UUID | None = None) -> Status:
         now,
         tuple(queues),
         tuple((row["kind"], row["status"], row["n"]) for row in flying),
-        _listed(parked, {"subscription": "sub", "invoice": "inv"}),
+        _listed(parked, {"subscription": "sub", "invoice": "inv", "inbound event": "ine"}),
         _listed(waiting, {"payment": "att", "refund": "re"}),
         _listed(clocks, {"": "clock"}),
     )
@@ -96,6 +104,7 @@ async def sweep(rt: Runtime) -> Sweep:
     looked = await payments.resolve_due(rt) + await refunds.resolve_due(rt)
     clocks = await test_clocks.advance_all(rt)
     await price_moves.run_due(rt)
+    await inbox_settling.settle_due(rt)
     return Sweep(
         ran.steps,
         ran.invoices,

@@ -1,6 +1,7 @@
 """While the database is away the API says so, and works again by itself when it is back."""
 
 import asyncio
+import json
 import os
 
 import asyncpg
@@ -13,6 +14,7 @@ from app.main import create_app
 from app.runtime import open_runtime
 from app.settings import Settings
 from tests.api.conftest import Api
+from tests.gateway_events import SECRET, event, headers
 
 pytestmark = pytest.mark.anyio
 
@@ -99,3 +101,35 @@ async def test_an_outage_is_503_and_passes(gate, clean_database, api, rt) -> Non
             assert (await caller.get(f"/v1/customers/{made['id']}")).json()["name"] == "Ada"
             await caller.new("customers", name="Bob")
             await caller.get("/readyz")
+
+
+async def test_what_gateways_tell_is_to_come_again_while_the_database_is_away(
+    gate, clean_database, api, rt, administrator
+) -> None:
+    door, url = gate
+    body = {"gateway": "simulator", "webhook_secret": SECRET}
+    account = await api.new("gateway_accounts", **body)
+    path = "/v1/gateways/" + account["webhook_url"].partition("/v1/gateways/")[2]
+    settings = Settings(
+        database_url=SecretStr(url), secret_keys=rt.settings.secret_keys, pool_size=4
+    )
+    async with open_runtime(settings, clock=rt.clock, bell=Silent()) as runtime:
+        transport = httpx.ASGITransport(create_app(runtime))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+
+            async def bring(name: str) -> httpx.Response:
+                told = event("charge.succeeded", {"object": "charge", "id": name})
+                raw = json.dumps(told).encode()
+                signed = headers(raw, told["id"], rt.clock.now())
+                return await client.post(path, content=raw, headers=signed)
+
+            assert (await bring("ch_1")).status_code == 200
+            await door.shut()
+            answers = await asyncio.gather(*(bring(f"ch_lost_{n}") for n in range(5)))
+            for answer in answers:
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+                assert answer.headers["retry-after"] == "1"
+            await door.raise_()
+            assert (await bring("ch_2")).status_code == 200
+    rows = await administrator.fetch("SELECT reference FROM inbound_events ORDER BY id")
+    assert [row["reference"] for row in rows] == ["ch_1", "ch_2"]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.api.body import looks_like_card
+from app.redaction import looks_like_card
 
 pytestmark = pytest.mark.anyio
 
@@ -272,6 +272,10 @@ CARDS = (
     "3566002020360505",
     "6200000000000005",
     "paid with 4000056655665556, thanks",
+    "2 x 12 4242424242424242",
+    "12 4242 4242 4242 4242",
+    "1111-4242-4242-4242-4242",
+    "order 7 3782-822463-10005",
 )
 NOT_CARDS = (
     "4242424242424241",  # the check digit is wrong

@@ -23,7 +23,7 @@ from app.clock import SystemClock
 from app.domain.calendar import Unit
 from app.embedded import Embedded
 from app.settings import Settings
-from tests.simulator import SimulatorProcess
+from tests.simulator import SimulatorProcess, free_port
 from tests.world import RENEWED, STARTED, World, open_world
 from workers import jobs
 from workers.main import WorkerSettings
@@ -136,6 +136,34 @@ async def test_a_dead_redis_fails_nobody_and_is_found_again_when_it_is_back(
     finally:
         await ringer.close()
         servers.stop()
+
+
+async def test_many_rings_in_a_moment_are_one_and_wait_for_nobody(clean_redis: str) -> None:
+    ringer = bell(clean_redis)
+    began = monotonic()
+    for _ in range(1_000):
+        ringer.ring_soon("settle_inbound")
+    assert monotonic() - began < RING_SECONDS_MAX
+    async with asyncio.timeout(DEADLINE):
+        while not await waiting(clean_redis):
+            await asyncio.sleep(0.01)
+    assert await waiting(clean_redis) == 1
+    await ringer.close()
+
+
+async def test_rings_that_nobody_hears_cost_nothing(unused_tcp_port_url: str) -> None:
+    ringer = bell(unused_tcp_port_url)
+    await ringer.ring("settle_inbound")
+    assert ringer._deaf_until > monotonic()
+    ringer.ring_soon("settle_inbound")
+    assert not ringer._ringing
+    await ringer.close()
+
+
+@pytest.fixture
+def unused_tcp_port_url() -> str:
+    """A Redis where there is none."""
+    return f"redis://127.0.0.1:{free_port()}/0"
 
 
 async def waiting(url: str) -> int:

@@ -12,6 +12,7 @@ from app.db.tables.customer import (
     payment_methods,
 )
 from app.db.tables.documents import document_logos, document_settings
+from app.db.tables.gateway import inbound_events
 from app.db.tables.invoice import (
     credit_note_lines,
     credit_notes,
@@ -37,7 +38,6 @@ from app.db.tables.platform import (
     deliveries,
     events,
     idempotency_keys,
-    inbound_events,
     merchants,
     test_clocks,
     webhook_endpoints,

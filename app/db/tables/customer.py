@@ -151,6 +151,7 @@ gateway_accounts = tenant_table(
         " = (previous_webhook_secret_expires_at IS NULL)",
     ),
     check("simulator_is_for_tests", "gateway <> 'simulator' OR mode = 'test'"),
+    Index("ix_gateway_accounts_id", "id"),
     Index(
         "uq_gateway_accounts_default",
         "merchant_id",

@@ -171,6 +171,7 @@ refunds = tenant_table(
         unique=True,
         postgresql_where=text("gateway_reference IS NOT NULL"),
     ),
+    Index("uq_refunds_reference", "merchant_id", "reference", unique=True),
     Index("ix_refunds_look_up", "look_up_at", postgresql_where=text("look_up_at IS NOT NULL")),
     currency_check(),
     one_of("status", RefundStatus),

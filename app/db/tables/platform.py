@@ -80,30 +80,6 @@ idempotency_keys = tenant_table(
     postgresql_with={"fillfactor": HOT},
 )
 
-inbound_events = tenant_table(
-    "inbound_events",
-    uid("id"),
-    uid("gateway_account_id"),
-    string("gateway_event_id"),
-    string("type", null=True),
-    string("status"),
-    Column("body", LargeBinary, nullable=False),
-    document("headers"),
-    string("detail", null=True),
-    small("attempts"),
-    instant("received_at"),
-    instant("due_at", null=True),
-    instant("lease_until", null=True),
-    instant("settled_at", null=True),
-    belongs_to("gateway_accounts", "gateway_account_id"),
-    UniqueConstraint(
-        "merchant_id", "gateway_account_id", "gateway_event_id", name="uq_inbound_events"
-    ),
-    Index("ix_inbound_events_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-    one_of("status", ("received", "settled", "ignored", "failed")),
-    postgresql_with={"fillfactor": HOT},
-)
-
 events = tenant_table(
     "events",
     uid("id"),

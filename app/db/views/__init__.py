@@ -10,6 +10,7 @@ from app.db.views.customer import (
     BALANCE_TRANSACTION,
     CUSTOMER,
     GATEWAY_ACCOUNT,
+    INBOUND_EVENT,
     PAYMENT_METHOD,
 )
 from app.db.views.documents import DOCUMENT_SETTINGS
@@ -43,6 +44,7 @@ ALL: Final = (
     EVENT,
     FEATURE,
     GATEWAY_ACCOUNT,
+    INBOUND_EVENT,
     INVOICE,
     INVOICE_LINE,
     LEDGER_ENTRY,
@@ -83,6 +85,7 @@ __all__ = [
     "EVENT",
     "FEATURE",
     "GATEWAY_ACCOUNT",
+    "INBOUND_EVENT",
     "INVOICE",
     "INVOICE_LINE",
     "LEDGER_ENTRY",

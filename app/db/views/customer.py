@@ -64,3 +64,26 @@ GATEWAY_ACCOUNT = View(
     """,
     filters={**CREATED, "gateway": "t.gateway = {}", "is_default": "t.is_default = {}"},
 )
+
+INBOUND_EVENT = View(
+    object="inbound_event",
+    prefix="ine",
+    table="inbound_events",
+    columns="""
+        t.id, t.gateway_account_id, t.gateway_event_id, t.type, t.kind, t.reference,
+        t.our_reference, t.payment_reference, t.status, t.reason, t.detail, t.attempts,
+        t.occurred_at, t.received_at, t.due_at, t.settled_at
+    """,
+    filters={
+        "gateway_account_id": "t.gateway_account_id = {}",
+        "status": "t.status = {}",
+        "kind": "t.kind = {}",
+        "type": "t.type = {}",
+        "reference": "t.reference = {}",
+        "received_gte": "t.received_at >= {}",
+        "received_gt": "t.received_at > {}",
+        "received_lte": "t.received_at <= {}",
+        "received_lt": "t.received_at < {}",
+    },
+    references={"gateway_account": "gateway_account"},
+)

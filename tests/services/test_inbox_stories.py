@@ -1,0 +1,240 @@
+"""What gateways tell: a hint where to look, settled by looking, once, whatever the order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from app.db import inbox as inbox_rows
+from app.domain.inbox import DELAYS
+from app.services import inbox, inbox_settling
+from tests.gateway_events import Post, charge_elsewhere, charge_of, event, post_of, refund_of
+from tests.world import PAID, STARTED, World
+
+pytestmark = pytest.mark.anyio
+
+PENDING = ("subscription.created", "invoice.finalized", "payment.processing")
+ACTION = ("subscription.created", "invoice.finalized", "payment.action_required")
+ACTIVATED = (*PAID, "subscription.activated")
+
+
+@pytest.fixture
+async def post(world: World) -> AsyncIterator[Post]:
+    yield await post_of(world)
+
+
+async def settle(world: World) -> inbox_settling.Ran:
+    return await inbox_settling.settle_due(world.rt)
+
+
+async def subscribed(world: World, token: str) -> dict:
+    """A subscription whose first charge waits at the gateway; the charge as the gateway has it."""
+    await world.subscribe(await world.customer(token), await world.price("1000"))
+    attempt = await world.last_attempt()
+    return charge_of(world.simulator, attempt.reference)
+
+
+async def test_a_charge_that_was_pending_is_settled_by_what_the_gateway_shows(
+    world: World, post: Post
+) -> None:
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.expect(*PENDING)
+    await world.gateway_settles()
+    taken = await post.bring(event("charge.succeeded", charge))
+    assert (taken.events, taken.stored) == (1, 1)
+    await world.expect()  # nothing happens before the worker looks
+    ran = await settle(world)
+    assert (ran.settled, ran.looked) == (1, 1)
+    await world.expect(*ACTIVATED)
+    await world.assert_clean()
+    [row] = await post.rows()
+    assert (row["status"], row["attempts"], row["kind"]) == ("settled", 1, "payment")
+
+
+async def test_an_event_that_claims_more_than_the_gateway_shows_changes_nothing(
+    world: World, post: Post
+) -> None:
+    charge = await subscribed(world, "pm_sim_requires_action")
+    await world.expect(*ACTION)
+    lie = charge | {"status": "succeeded", "amount": 1}
+    await post.bring(event("charge.succeeded", lie))
+    await settle(world)
+    await world.expect()
+    assert world.charged() == []
+
+
+async def test_the_same_event_again_and_more_of_them_are_empty(world: World, post: Post) -> None:
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.expect(*PENDING)
+    await world.gateway_settles()
+    told = event("charge.succeeded", charge)
+    assert (await post.bring(told)).stored == 1
+    assert (await post.bring(told)).stored == 0
+    await settle(world)
+    await world.expect(*ACTIVATED)
+    assert (await post.bring(told)).stored == 0
+    await post.bring(event("charge.pending", charge))
+    await post.bring(event("charge.succeeded", charge))
+    assert (await settle(world)).settled == 2
+    await world.expect()
+    await world.assert_clean()
+
+
+async def test_news_that_is_none_costs_no_look_up(world: World, post: Post) -> None:
+    """Look-ups end with a person; what the gateway repeats by itself must not bring that about."""
+    charge = await subscribed(world, "pm_sim_requires_action")
+    before = await world.last_attempt()
+    for _ in range(15):
+        await post.bring(event("charge.requires_action", charge))
+        await settle(world)
+    after = await world.last_attempt()
+    assert (after.look_ups, after.look_up_at, after.version) == (
+        before.look_ups,
+        before.look_up_at,
+        before.version,
+    )
+
+
+async def test_what_waits_of_one_object_is_settled_by_one_look(world: World, post: Post) -> None:
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.gateway_settles()
+    for _ in range(5):
+        await post.bring(event("charge.succeeded", charge))
+    async with world.rt.db.begin_system() as tx:
+        lease = world.now + timedelta(minutes=5)
+        claimed = await inbox_rows.claim(tx, world.now, lease, 100)
+        again = await inbox_rows.claim(tx, world.now, lease, 100)
+    assert [len(each.together) for each in claimed] == [5]
+    assert again == []
+
+
+async def test_a_worker_that_dies_in_the_middle_loses_nothing(world: World, post: Post) -> None:
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.told()
+    await world.gateway_settles()
+    await post.bring(event("charge.succeeded", charge))
+    world.simulator.set_fault("latency", delay_ms=20_000, operations=["lookup"])
+    dying = asyncio.create_task(settle(world))
+    async with asyncio.timeout(10):
+        while (await post.rows())[0]["lease_until"] is None:  # noqa: ASYNC110  another's row
+            await asyncio.sleep(0.01)
+    dying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dying
+    world.simulator.clear_faults()
+    assert (await settle(world)).looked == 0, "it is still leased"
+    world.clock.advance(inbox_settling.LEASE)
+    assert (await settle(world)).settled == 1
+    await world.expect(*ACTIVATED)
+    await world.assert_clean()
+
+
+async def test_a_refund_that_was_pending_is_settled(world: World, post: Post) -> None:
+    sub = await world.subscribed("1000", token="pm_sim_refund_pending")
+    assert sub
+    [payment] = await world.payments()
+    refund = await world.refund(payment["id"], 400)
+    await world.gateway_settles()
+    [row] = await world.fetch("SELECT reference FROM refunds WHERE id = $1", refund)
+    told = refund_of(world.simulator, row["reference"])
+    await post.bring(event("refund.pending", told))
+    await post.bring(event("refund.succeeded", told))
+    assert (await settle(world)).settled == 2
+    await world.expect("refund.succeeded")
+    await world.assert_clean()
+
+
+async def test_money_that_nothing_of_ours_accounts_for_is_kept_for_reconciliation(
+    world: World, post: Post
+) -> None:
+    stray = charge_elsewhere(world.simulator, "elsewhere-1", 700)
+    await post.bring(event("charge.succeeded", stray))
+    ran = await settle(world)
+    assert ran.orphaned == 1
+    [row] = await post.rows()
+    assert (row["status"], row["reason"]) == ("orphaned", "unknown_reference")
+    assert (row["reference"], row["detail"]) == (stray["id"], "captured 700 EUR")
+    await world.expect()
+
+
+async def test_what_the_gateway_does_not_know_is_ignored_after_a_while(
+    world: World, post: Post
+) -> None:
+    await post.bring(event("charge.succeeded", {"object": "charge", "id": "ch_nowhere"}))
+    for wait in DELAYS[:3]:
+        assert (await settle(world)).waiting == 1
+        world.clock.advance(wait)
+    await settle(world)
+    [row] = await post.rows()
+    assert (row["status"], row["reason"]) == ("ignored", "unknown_at_gateway")
+
+
+async def test_while_the_gateway_is_away_events_wait_and_in_the_end_a_person_looks(
+    world: World, post: Post
+) -> None:
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.told()
+    await world.gateway_settles()
+    await post.bring(event("charge.succeeded", charge))
+    world.simulator.set_fault("error_500_before", operations=["lookup"])
+    for wait in DELAYS:
+        assert (await settle(world)).waiting == 1
+        assert (await settle(world)).looked == 0
+        world.clock.advance(wait)
+    assert (await settle(world)).parked == 1
+    assert await post.statuses() == ["failed"]
+    world.simulator.clear_faults()
+    [row] = await post.rows()
+    shown = await inbox.retry(world.rt, world.caller, post.account, row["id"])
+    assert (shown["status"], shown["attempts"]) == ("received", 0)
+    assert (await settle(world)).settled == 1
+    await world.expect(*ACTIVATED)
+    await world.assert_clean()
+
+
+async def test_one_object_that_fails_holds_up_no_other(world: World, post: Post) -> None:
+    broken = event("charge.succeeded", {"object": "charge", "id": "ch_nowhere"})
+    await post.bring(broken)
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.told()
+    await world.gateway_settles()
+    await post.bring(event("charge.succeeded", charge))
+    ran = await settle(world)
+    assert (ran.settled, ran.waiting) == (1, 1)
+    await world.expect(*ACTIVATED)
+
+
+async def test_what_is_of_no_use_is_kept_and_ignored_at_once(world: World, post: Post) -> None:
+    await post.bring(event("balance.available", {"object": "balance", "id": "b_1"}))
+    [row] = await post.rows()
+    assert (row["status"], row["reason"], row["due_at"]) == ("ignored", "not_acted_upon", None)
+    assert (await settle(world)).looked == 0
+
+
+async def test_settled_events_are_forgotten_in_time_and_the_others_are_not(
+    world: World, post: Post
+) -> None:
+    await post.bring(event("balance.available", {"object": "balance", "id": "b_1"}))
+    stray = charge_elsewhere(world.simulator, "elsewhere-2", 700)
+    await post.bring(event("charge.succeeded", stray))
+    await settle(world)
+    world.clock.advance(timedelta(days=world.rt.settings.inbound_event_days))
+    assert await inbox.forget_old(world.rt) == 0
+    world.clock.advance(timedelta(seconds=1))
+    assert await inbox.forget_old(world.rt) == 1
+    assert await post.statuses() == ["orphaned"]
+
+
+async def test_a_late_success_of_a_closed_attempt_is_never_silent(world: World, post: Post) -> None:
+    """The gateway captured under our reference twice: the second is an orphan and a review."""
+    await world.subscribe(await world.customer(), await world.price("1000"))
+    await world.expect(*STARTED)
+    attempt = await world.last_attempt()
+    second = charge_elsewhere(world.simulator, attempt.reference, 1000)
+    await post.bring(event("charge.succeeded", second))
+    assert (await settle(world)).orphaned == 1
+    [row] = await post.rows()
+    assert row["reason"] == "captured_again"
+    assert (await world.last_attempt()).detail.startswith("manual_review")
+    await world.expect()
