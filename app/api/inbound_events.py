@@ -7,8 +7,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.api import common as c
-from app.api.common import At, ListOf, Output, open_enum
+from app.api.common import At, Expanded, ListOf, Output, open_enum
 from app.api.endpoint import Asked, Endpoint
+from app.api.objects import GatewayAccount
 from app.api.pages import Listing
 from app.db.views import INBOUND_EVENT
 from app.domain.inbox import EventKind, Reason, Status
@@ -23,6 +24,7 @@ class InboundEvent(Output):
     id: c.InboundEventId
     object: Literal["inbound_event"]
     gateway_account_id: c.GatewayAccountId
+    gateway_account: GatewayAccount | None = Expanded
     gateway_event_id: Annotated[str, Field(description="The gateway's id of it.")]
     type: Annotated[str | None, Field(description="In the gateway's own word.")]
     kind: Annotated[str, open_enum(*EventKind)]

@@ -234,6 +234,8 @@ def _complete(app: FastAPI, made: dict[str, Any]) -> None:
 
 def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
     operation["security"] = _security(route.need.access)
+    if route.need.access is Access.GATEWAY:
+        operation["responses"].pop("422")  # a gateway's body is judged by its signature alone
     for status in _statuses(route):
         operation["responses"][status] = _problem_ref(status)
     operation["responses"] = dict(sorted(operation["responses"].items()))

@@ -1,5 +1,6 @@
 """An API on this worker's own database, and callers with keys to it."""
 
+import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from app.runtime import Runtime, open_runtime
 from app.services import merchants
 from app.services.merchants import CreateMerchant
 from app.settings import Settings
+from tests import gateway_events
 from tests.simulator import SimulatorProcess, start_simulator
 from tests.world import SECRET_KEY
 
@@ -156,6 +158,20 @@ async def planned_for(api: Api, subscription: dict) -> dict[str, str]:
     }
 
 
+async def told_by_gateway(api: Api, account: str) -> str:
+    """An event that the account's gateway told; its id."""
+    path = f"/v1/gateway_accounts/{account}"
+    secret = {"secret": gateway_events.SECRET}
+    await api.call("PUT", f"{path}/webhook_secret", json=secret, status=200)
+    told = gateway_events.event("charge.succeeded", {"object": "charge", "id": "ch_stock"})
+    raw = json.dumps(told).encode()
+    signed = gateway_events.headers(raw, told["id"], NOW)
+    address = f"/v1/gateways/simulator/{account}/webhooks"
+    assert (await api.client.post(address, content=raw, headers=signed)).is_success
+    [event] = (await api.get(f"{path}/inbound_events")).json()["data"]
+    return event["id"]
+
+
 async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
     """Sell something, so that there is one of everything."""
     await administrator.execute(
@@ -225,6 +241,7 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "event": event["id"],
             "feature": feature["id"],
             "gateway_account": account["id"],
+            "inbound_event": await told_by_gateway(api, account["id"]),
             "invoice": invoice["id"],
             "line": invoice["lines"][0]["id"],
             "meter": meter["id"],

@@ -76,7 +76,7 @@ def test_operations_are_named_for_what_they_do(document) -> None:
     verbs = (
         "create get list update delete cancel keep unpark pay void mark advance attach detach "
         "revoke calculate seed change pause resume preview explain finalize put release "
-        "execute disable enable check"
+        "execute disable enable check retry"
     )
     for name in names:
         assert name.split("_")[0] in verbs.split(), name
@@ -92,6 +92,8 @@ def test_every_operation_documents_its_problems_tags_and_keys(document) -> None:
         expected = {"401", "403", "422", "500", "503"}
         expected |= {"404"} if "{" in path else set()
         expected |= {"400", "409", "413", "415"} if method != "get" else set()
+        if not operation["security"]:
+            expected = {"400", "404", "413", "503"}  # for gateways, who have no key
         assert expected <= set(operation["responses"]), path
         for status in expected:
             reference = operation["responses"][status]
