@@ -11,6 +11,8 @@ from app.services import (
     inbox_settling,
     payments,
     price_moves,
+    reconciliation,
+    reconciliation_repairs,
     refunds,
     renewals,
     tax_prefetch,
@@ -93,6 +95,17 @@ async def settle_inbound(context: Context) -> None:
         )
 
 
+async def reconcile(context: Context) -> None:
+    """Our books are compared with gateways' own where that was asked for, and every night."""
+    rt = _runtime(context)
+    await reconciliation.schedule_due(rt)
+    ran = await reconciliation.run_due(rt)
+    mended = await reconciliation_repairs.by_policy(rt)
+    waited = await reconciliation_repairs.go_on(rt)
+    if ran or mended or waited:
+        logger.info("reconcile.ran", compared=ran, mended=mended, waited=waited)
+
+
 async def forget(context: Context) -> None:
     """Idempotency keys past their life are deleted, and gateways' events that are long settled."""
     rt = _runtime(context)
@@ -119,5 +132,6 @@ ALL: Final = (
     migrate_prices,
     prefetch_taxes,
     settle_inbound,
+    reconcile,
     forget,
 )

@@ -74,6 +74,7 @@ class WorkerSettings:
         _sweep(jobs.migrate_prices, seconds={15, 45}),
         _sweep(jobs.settle_inbound, seconds={2, 17, 32, 47}),
         _sweep(jobs.prefetch_taxes, seconds={25}, minutes=set(range(0, 60, 5))),
+        _sweep(jobs.reconcile, seconds={45}, minutes={7, 37}),
         _sweep(jobs.forget, seconds={0}, minutes={17}),
     ]
     on_startup = start_up

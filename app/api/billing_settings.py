@@ -44,6 +44,7 @@ WHAT: Final[dict[str, str]] = {
     "invoice_consolidation": "Whether renewals of a customer at one instant become one invoice.",
     "trial_end_without_payment_method": "What then happens at the end of a trial.",
     "second_trial": "Whether a customer may try plans of the same family again.",
+    "late_payments": "What becomes of money that a gateway took too late, or twice.",
     "late_usage_days": "Days for which usage of a billed period is still taken.",
 }
 

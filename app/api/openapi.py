@@ -58,6 +58,7 @@ TAGS: Final = {
     "documents": "Invoices as PDF, page and e-invoice, and how they look.",
     "payments": "The collection of invoices.",
     "refunds": "Money going back.",
+    "reconciliations": "Our books beside the gateways' own, and what mends what differs.",
     "events": "Everything that happened.",
     "ledger": "The books: double entry, append-only.",
     "test_clocks": "Time that moves when it is told to. Test mode only.",

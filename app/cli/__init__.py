@@ -5,7 +5,19 @@ Commands import what they need when they run, so that `--help` answers at once.
 
 import typer
 
-from app.cli import audit, clock, db, dev, import_, keys, openapi, secrets, serve, servers
+from app.cli import (
+    audit,
+    clock,
+    db,
+    dev,
+    import_,
+    keys,
+    openapi,
+    reconcile,
+    secrets,
+    serve,
+    servers,
+)
 
 app = typer.Typer(
     name="perennial",
@@ -22,6 +34,7 @@ app.add_typer(db.commands)
 app.add_typer(import_.commands)
 app.add_typer(audit.commands)
 app.add_typer(clock.commands)
+app.add_typer(reconcile.commands)
 app.add_typer(keys.commands)
 app.add_typer(secrets.commands)
 app.add_typer(openapi.commands)

@@ -7,7 +7,8 @@ from app.db.audit_check import Check
 MONEY: Final = (
     Check(
         "cash_is_captured_less_refunded",
-        "The ledger's cash at a gateway is what attempts captured, less fees and refunds.",
+        "The ledger's cash at a gateway is what attempts captured, less fees and refunds, and what "
+        "came late and became credit.",
         """
         SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
                coalesce(l.account, o.account) AS what
@@ -26,6 +27,13 @@ MONEY: Final = (
                     UNION ALL
                     SELECT r.merchant_id, 'cash:' || r.gateway_account_id, r.currency, -r.amount
                       FROM refunds r WHERE {mine:r} AND r.status = 'succeeded'
+                    UNION ALL
+                    SELECT b.merchant_id, 'cash:' || d.gateway_account_id, b.currency, b.amount
+                      FROM balance_transactions b JOIN reconciliation_differences d
+                        ON d.merchant_id = b.merchant_id AND d.gateway_reference = b.description
+                       AND d.kind IN ('charged_twice', 'charge_after_closing',
+                                      'charge_amount_differs')
+                     WHERE {mine:b} AND b.type = 'late_payment'
                     ) moved GROUP BY 1, 2, 3) o
             ON o.merchant_id = l.merchant_id AND o.account = l.account AND o.currency = l.currency
          WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)

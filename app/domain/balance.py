@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.domain.errors import InvalidRequest
 from app.domain.ids import NewId
-from app.domain.ledger import Account, Entry, Source
+from app.domain.ledger import Account, Entry, Source, cash
 
 
 class Type(StrEnum):
@@ -18,6 +18,8 @@ class Type(StrEnum):
     CREDITED = "credited_by_invoice"
     """An invoice below zero gave it."""
     CREDIT_NOTE = "credit_note"
+    LATE_PAYMENT = "late_payment"
+    """Money that a gateway took when nothing was owed for it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,34 @@ class BalanceEntry:
     ending: int
     invoice_id: UUID | None = None
     description: str | None = None
+
+
+def receive(
+    balance: Balance, amount: int, account_id: UUID, description: str, new_id: NewId
+) -> tuple[BalanceEntry, Entry]:
+    """Money at a gateway account that no invoice waits for becomes the customer's credit."""
+    assert amount > 0
+    entry = BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        Type.LATE_PAYMENT,
+        amount,
+        balance.amount + amount,
+        description=description,
+    )
+    posting = Entry(
+        new_id(),
+        balance.merchant_id,
+        Source.BALANCE,
+        entry.id,
+        cash(account_id),
+        Account.CUSTOMER_CREDIT,
+        balance.currency,
+        amount,
+    )
+    return entry, posting
 
 
 def apply(balance: Balance, amount: int, invoice_id: UUID, new_id: NewId) -> BalanceEntry:

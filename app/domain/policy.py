@@ -161,6 +161,16 @@ class Consolidation(StrEnum):
     """One for all of a customer's that are collected alike."""
 
 
+class LatePayments(StrEnum):
+    """What becomes of money that a gateway took after its attempt was closed, or twice."""
+
+    REVIEW = "review"
+    """A person decides."""
+    APPLY = "apply"
+    """It pays the invoice it was for, or becomes the customer's credit."""
+    REFUND = "refund"
+
+
 class SecondTrial(StrEnum):
     """Whether a customer may try plans of the same family again."""
 
@@ -200,6 +210,7 @@ class Policy:
     trial_end_without_payment_method: TrialEnd = TrialEnd.CANCEL
     second_trial: SecondTrial = SecondTrial.REFUSED
     late_usage_days: int = 30
+    late_payments: LatePayments = LatePayments.REVIEW
 
 
 DEFAULT: Final = Policy()

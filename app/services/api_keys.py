@@ -49,6 +49,8 @@ NOUNS: Final = (
     "prices",
     "promotion_codes",
     "redemptions",
+    "reconciliations",
+    "reconciliation_differences",
     "refunds",
     "subscriptions",
     "tax_rates",

@@ -15,6 +15,7 @@ from app.db import views
 from app.db.views import View
 from app.db.views.base import Fields
 from app.domain import decimals
+from app.domain.reconciling import CAUSES, REPAIRS, Kind
 from app.settings import settings
 
 REFERENCES: Final[Mapping[str, str]] = {
@@ -41,6 +42,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "price_id": "price",
     "price_migration_id": "pmg",
     "promotion_code_id": "promo",
+    "reconciliation_id": "rec",
     "refund_id": "re",
     "reverses_line_id": "il",
     "segment_plan_id": "plan",
@@ -205,6 +207,12 @@ def _gateway_account(public: dict[str, Any]) -> dict[str, Any]:
     return public | {"webhook_url": settings().public_url.rstrip("/") + path}
 
 
+def _difference(public: dict[str, Any]) -> dict[str, Any]:
+    """What is usually behind a difference, and what mends it, is said with it."""
+    kind = Kind(public["kind"])
+    return public | {"cause": CAUSES[kind], "repairs": list(REPAIRS[kind])}
+
+
 def _ledger_entry(public: dict[str, Any]) -> dict[str, Any]:
     public["source_id"] = _identifier(SOURCES[public["source"]], public["source_id"])
     public["debit"] = account(public["debit"])
@@ -272,5 +280,6 @@ COMPLETE: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "gateway_account": _gateway_account,
     "event": _event,
     "ledger_entry": _ledger_entry,
+    "reconciliation_difference": _difference,
     "usage_event": _usage_event,
 }

@@ -11,11 +11,136 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-TABLES = ()
+TABLES = ("reconciliations", "reconciliation_differences")
 
 
 def upgrade() -> None:
+    op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
+    op.create_table(
+        "reconciliations",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("gateway_account_id", sa.UUID(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("window_start", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("window_end", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("charges_there", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("refunds_there", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("differences", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(status IN ('succeeded', 'failed')) = (finished_at IS NOT NULL)",
+            name=op.f("ck_reconciliations_finished"),
+        ),
+        sa.CheckConstraint(
+            "status IN ('pending', 'running', 'succeeded', 'failed')",
+            name=op.f("ck_reconciliations_status"),
+        ),
+        sa.CheckConstraint("window_start < window_end", name=op.f("ck_reconciliations_window")),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "gateway_account_id"],
+            ["gateway_accounts.merchant_id", "gateway_accounts.id"],
+            name=op.f("fk_reconciliations_gateway_accounts"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_reconciliations")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_reconciliations_gateway_account_id",
+        "reconciliations",
+        ["merchant_id", "gateway_account_id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_reconciliations_pending",
+        "reconciliations",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('pending', 'running')"),
+    )
+    op.create_table(
+        "reconciliation_differences",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("reconciliation_id", sa.UUID(), nullable=False),
+        sa.Column("gateway_account_id", sa.UUID(), nullable=False),
+        sa.Column("difference_key", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("amount_here", sa.BigInteger(), nullable=True),
+        sa.Column("amount_there", sa.BigInteger(), nullable=True),
+        sa.Column("gateway_reference", sa.Text(), nullable=True),
+        sa.Column("our_reference", sa.Text(), nullable=True),
+        sa.Column("payment_attempt_id", sa.UUID(), nullable=True),
+        sa.Column("refund_id", sa.UUID(), nullable=True),
+        sa.Column("payment_id", sa.UUID(), nullable=True),
+        sa.Column("repair", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column(
+            "detail",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("seen_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("resolved_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint(
+            "(status IN ('repaired', 'dismissed')) = (resolved_at IS NOT NULL)",
+            name=op.f("ck_reconciliation_differences_resolved"),
+        ),
+        sa.CheckConstraint(
+            "currency ~ '^[A-Z]{3}$'", name=op.f("ck_reconciliation_differences_currency")
+        ),
+        sa.CheckConstraint(
+            "kind IN ('charge_unknown_here', 'charged_twice', 'charge_after_closing', 'charge_not_settled_here', 'charge_missing_there', 'charge_undone_there', 'charge_amount_differs', 'fee_differs', 'refund_unknown_here', 'refund_after_closing', 'refund_not_settled_here', 'refund_missing_there', 'refund_undone_there', 'refund_amount_differs')",
+            name=op.f("ck_reconciliation_differences_kind"),
+        ),
+        sa.CheckConstraint(
+            "repair IN ('settle', 'apply', 'refund', 'record')",
+            name=op.f("ck_reconciliation_differences_repair"),
+        ),
+        sa.CheckConstraint(
+            "status IN ('open', 'repairing', 'repaired', 'dismissed')",
+            name=op.f("ck_reconciliation_differences_status"),
+        ),
+        sa.CheckConstraint(
+            "status NOT IN ('repairing', 'repaired') OR repair IS NOT NULL",
+            name=op.f("ck_reconciliation_differences_repairing"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "gateway_account_id"],
+            ["gateway_accounts.merchant_id", "gateway_accounts.id"],
+            name=op.f("fk_reconciliation_differences_gateway_accounts"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "reconciliation_id"],
+            ["reconciliations.merchant_id", "reconciliations.id"],
+            name=op.f("fk_reconciliation_differences_reconciliations"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_reconciliation_differences")),
+        sa.UniqueConstraint(
+            "merchant_id",
+            "gateway_account_id",
+            "difference_key",
+            name="uq_reconciliation_differences",
+        ),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_reconciliation_differences_open",
+        "reconciliation_differences",
+        ["merchant_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('open', 'repairing')"),
+    )
     op.add_column(
         "gateway_accounts",
         sa.Column(
@@ -77,6 +202,11 @@ def upgrade() -> None:
     )
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
     op.create_check_constraint(
+        op.f("ck_balance_transactions_type"),
+        "balance_transactions",
+        "type IN ('adjustment', 'applied_to_invoice', 'unapplied_from_invoice', 'credited_by_invoice', 'credit_note', 'late_payment')",
+    )
+    op.create_check_constraint(
         op.f("ck_gateway_accounts_check_result"),
         "gateway_accounts",
         "check_result IN ('valid', 'refused', 'unreachable')",
@@ -111,6 +241,7 @@ def downgrade() -> None:
         op.f("ck_gateway_accounts_check_result_is_dated"), "gateway_accounts", type_="check"
     )
     op.drop_constraint(op.f("ck_gateway_accounts_check_result"), "gateway_accounts", type_="check")
+    op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_index("uq_refunds_reference", table_name="refunds")
     op.drop_index(
         "ix_inbound_events_subject",
@@ -137,10 +268,28 @@ def downgrade() -> None:
     op.drop_column("gateway_accounts", "webhook_secret_updated_at")
     op.drop_column("gateway_accounts", "webhook_secret_ciphertext")
     op.drop_column("gateway_accounts", "credentials")
+    op.drop_index(
+        "ix_reconciliation_differences_open",
+        table_name="reconciliation_differences",
+        postgresql_where=sa.text("status IN ('open', 'repairing')"),
+    )
+    op.drop_table("reconciliation_differences")
+    op.drop_index(
+        "ix_reconciliations_pending",
+        table_name="reconciliations",
+        postgresql_where=sa.text("status IN ('pending', 'running')"),
+    )
+    op.drop_index("ix_reconciliations_gateway_account_id", table_name="reconciliations")
+    op.drop_table("reconciliations")
     op.create_check_constraint(
         op.f("ck_inbound_events_status"),
         "inbound_events",
         "status IN ('received', 'settled', 'ignored', 'failed')",
+    )
+    op.create_check_constraint(
+        op.f("ck_balance_transactions_type"),
+        "balance_transactions",
+        "type IN ('adjustment', 'applied_to_invoice', 'unapplied_from_invoice', 'credited_by_invoice', 'credit_note')",
     )
     for statement in collection_guards.downgrade():
         op.execute(statement)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from app.bell import Silent
 from app.clock import ManualClock
+from app.ids import new_id, parse, show
 from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.services import merchants
@@ -172,6 +173,24 @@ async def told_by_gateway(api: Api, account: str) -> str:
     return event["id"]
 
 
+async def compared(api: Api, administrator, account: str) -> dict[str, str]:
+    """A comparison, and a difference that it could have found."""
+    made, found = await api.new("reconciliations", gateway_account_id=account), new_id()
+    await administrator.execute(
+        """
+        INSERT INTO reconciliation_differences
+            (merchant_id, id, reconciliation_id, gateway_account_id, difference_key, kind, status,
+             currency, amount_there, gateway_reference, created_at, seen_at)
+        SELECT r.merchant_id, $1, r.id, r.gateway_account_id, 'x', 'charge_unknown_here', 'open',
+               'EUR', 5, 'ch_elsewhere', r.created_at, r.created_at
+          FROM reconciliations r WHERE r.id = $2
+        """,
+        found,
+        parse("rec", made["id"]),
+    )
+    return {"reconciliation": made["id"], "reconciliation_difference": show("diff", found)}
+
+
 async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
     """Sell something, so that there is one of everything."""
     await administrator.execute(
@@ -234,6 +253,7 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
         {
             **by_hand,
             **planned,
+            **await compared(api, administrator, account["id"]),
             "api_key": key["id"],
             "coupon": coupon["id"],
             "customer": customer["id"],

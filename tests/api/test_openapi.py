@@ -75,6 +75,7 @@ def test_operations_are_named_for_what_they_do(document) -> None:
     assert len(set(names)) == len(names)
     verbs = (
         "create get list update delete cancel keep unpark pay void mark advance attach detach "
+        "repair dismiss "
         "revoke calculate seed change pause resume preview explain finalize put release "
         "execute disable enable check retry"
     )

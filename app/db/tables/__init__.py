@@ -42,6 +42,7 @@ from app.db.tables.platform import (
     test_clocks,
     webhook_endpoints,
 )
+from app.db.tables.reconciliation import reconciliation_differences, reconciliations
 from app.db.tables.schedule import (
     price_migration_items,
     price_migrations,
@@ -107,6 +108,8 @@ __all__ = [
     "price_migrations",
     "prices",
     "promotion_codes",
+    "reconciliation_differences",
+    "reconciliations",
     "redemptions",
     "refunds",
     "scheduled_changes",

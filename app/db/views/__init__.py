@@ -24,6 +24,7 @@ from app.db.views.offers import (
     REDEMPTION,
 )
 from app.db.views.platform import API_KEY, EVENT, LEDGER_ENTRY, TEST_CLOCK
+from app.db.views.reconciliation import RECONCILIATION, RECONCILIATION_DIFFERENCE
 from app.db.views.schedules import (
     PRICE_MIGRATION,
     PRICE_MIGRATION_ITEM,
@@ -58,6 +59,8 @@ ALL: Final = (
     PRICE,
     PRICE_MIGRATION,
     PROMOTION_CODE,
+    RECONCILIATION,
+    RECONCILIATION_DIFFERENCE,
     REDEMPTION,
     REFUND,
     SUBSCRIPTION,
@@ -100,6 +103,8 @@ __all__ = [
     "PRICE_MIGRATION",
     "PRICE_MIGRATION_ITEM",
     "PROMOTION_CODE",
+    "RECONCILIATION",
+    "RECONCILIATION_DIFFERENCE",
     "REDEMPTION",
     "REFUND",
     "SUBSCRIPTION",

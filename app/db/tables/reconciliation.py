@@ -1,0 +1,90 @@
+"""Comparisons of our books with gateways', and what they have found."""
+
+from sqlalchemy import Index, UniqueConstraint, text
+
+from app.db.tables.common import (
+    HOT,
+    belongs_to,
+    check,
+    currency_check,
+    document,
+    instant,
+    minor,
+    number,
+    one_of,
+    string,
+    tenant_table,
+    uid,
+)
+from app.domain.reconciling import Kind, Repair
+
+reconciliations = tenant_table(
+    "reconciliations",
+    uid("id"),
+    uid("gateway_account_id"),
+    string("status"),
+    instant("window_start"),
+    instant("window_end"),
+    number("charges_there", default=0),
+    number("refunds_there", default=0),
+    number("differences", default=0),
+    string("detail", null=True),
+    instant("created_at"),
+    instant("lease_until", null=True),
+    instant("finished_at", null=True),
+    belongs_to("gateway_accounts", "gateway_account_id"),
+    Index("ix_reconciliations_gateway_account_id", "merchant_id", "gateway_account_id"),
+    Index(
+        "ix_reconciliations_pending",
+        "created_at",
+        postgresql_where=text("status IN ('pending', 'running')"),
+    ),
+    one_of("status", ("pending", "running", "succeeded", "failed")),
+    check("window", "window_start < window_end"),
+    check("finished", "(status IN ('succeeded', 'failed')) = (finished_at IS NOT NULL)"),
+    postgresql_with={"fillfactor": HOT},
+)
+
+reconciliation_differences = tenant_table(
+    "reconciliation_differences",
+    uid("id"),
+    uid("reconciliation_id"),
+    uid("gateway_account_id"),
+    string("difference_key"),
+    string("kind"),
+    string("status"),
+    string("currency"),
+    minor("amount_here", null=True),
+    minor("amount_there", null=True),
+    string("gateway_reference", null=True),
+    string("our_reference", null=True),
+    uid("payment_attempt_id", null=True),
+    uid("refund_id", null=True),
+    uid("payment_id", null=True),
+    string("repair", null=True),
+    string("note", null=True),
+    document("detail"),
+    instant("created_at"),
+    instant("seen_at"),
+    instant("sent_at", null=True),
+    instant("resolved_at", null=True),
+    number("version", default=1),
+    belongs_to("reconciliations", "reconciliation_id"),
+    belongs_to("gateway_accounts", "gateway_account_id"),
+    UniqueConstraint(
+        "merchant_id", "gateway_account_id", "difference_key", name="uq_reconciliation_differences"
+    ),
+    Index(
+        "ix_reconciliation_differences_open",
+        "merchant_id",
+        "created_at",
+        postgresql_where=text("status IN ('open', 'repairing')"),
+    ),
+    currency_check(),
+    one_of("kind", Kind),
+    one_of("repair", Repair),
+    one_of("status", ("open", "repairing", "repaired", "dismissed")),
+    check("resolved", "(status IN ('repaired', 'dismissed')) = (resolved_at IS NOT NULL)"),
+    check("repairing", "status NOT IN ('repairing', 'repaired') OR repair IS NOT NULL"),
+    postgresql_with={"fillfactor": HOT},
+)

@@ -1,0 +1,271 @@
+"""Our books beside the simulator's own, told as stories: what differs, and what mends it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from app.clock import SystemClock
+from app.domain.errors import BillingError
+from app.domain.reconciling import Repair
+from app.services import reconciliation, reconciliation_repairs
+from app.services.reconciliation import CreateReconciliation
+from app.services.reconciliation_repairs import RepairDifference
+from tests.simulator import SimulatorProcess
+from tests.terms import dials
+from tests.world import World
+
+
+@pytest.fixture
+async def began(world: World) -> AsyncIterator[datetime]:
+    """The world at the present, as the simulator is, and when the story began by its clock."""
+    now = SystemClock().now()
+    world.clock.set(now)
+    yield now
+
+
+def elsewhere(simulator: SimulatorProcess, key: str, path: str = "charges", **body: Any) -> str:
+    """Something that is done at the gateway past us; its name there."""
+    answer = simulator.request(
+        "POST", f"/v1/{path}", json=body, headers={"Idempotency-Key": f"elsewhere-{key}"}
+    )
+    return str(answer["id"])
+
+
+async def compared(world: World, began: datetime) -> list[Any]:
+    """What is open after a comparison an hour later."""
+    world.clock.advance(timedelta(hours=1))
+    [account] = await world.fetch("SELECT id FROM gateway_accounts")
+    cmd = CreateReconciliation(account["id"], began, world.now)
+    made = await reconciliation.create(world.rt, world.caller, cmd)
+    assert await reconciliation.run_due(world.rt, made) == 1
+    [run] = await world.fetch("SELECT * FROM reconciliations WHERE id = $1", made)
+    assert run["status"] == "succeeded", run["detail"]
+    rows = await world.fetch(
+        "SELECT * FROM reconciliation_differences WHERE status IN ('open', 'repairing')"
+        " ORDER BY kind"
+    )
+    assert run["differences"] == len(rows)
+    return rows
+
+
+async def mend(world: World, difference: Any, repair: Repair | None = None) -> Any:
+    cmd = RepairDifference(difference["id"], repair)
+    await reconciliation_repairs.repair(world.rt, world.caller, cmd)
+    [row] = await world.fetch(
+        "SELECT * FROM reconciliation_differences WHERE id = $1", difference["id"]
+    )
+    return row
+
+
+async def test_books_that_agree_differ_in_nothing(world: World, began: datetime) -> None:
+    for _ in range(3):
+        await world.subscribed("1000")
+    payment = (await world.payments())[0]
+    await world.refund(payment["id"], 300)
+    assert await compared(world, began) == []
+
+
+async def test_a_charge_that_nobody_knows_is_given_back_once(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    await world.subscribed("1000")
+    token = simulator.payment_method()
+    body = {"reference": "not-ours", "amount": 4200, "currency": "EUR", "payment_method": token}
+    charge = elsewhere(simulator, str(began), **body)
+    [found] = await compared(world, began)
+    assert (found["kind"], found["gateway_reference"]) == ("charge_unknown_here", charge)
+    assert (found["amount_here"], found["amount_there"]) == (None, 4200)
+    mended = await asyncio.gather(*(mend(world, found) for _ in range(3)), return_exceptions=True)
+    assert sum(isinstance(one, BillingError) for one in mended) <= 2
+    assert await compared(world, began) == []
+    assert simulator.ledger("not-ours")["totals"]["EUR"]["charged"] == 4200
+    assert world.refunded() == [4200]
+
+
+async def test_a_refund_made_at_the_gateway_is_recorded(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    await world.subscribed("1000")
+    [attempt] = await world.attempts()
+    elsewhere(
+        simulator,
+        str(began),
+        "refunds",
+        charge=attempt["gateway_reference"],
+        reference="by-hand",
+        amount=400,
+        currency="EUR",
+    )
+    [found] = await compared(world, began)
+    assert (found["kind"], found["amount_there"]) == ("refund_unknown_here", 400)
+    assert (await mend(world, found))["status"] == "repaired"
+    [payment] = await world.payments()
+    assert payment["amount_refunded"] == 400
+    assert await compared(world, began) == []
+    await world.assert_clean(but=("nothing_overdue",))
+
+
+async def closed_too_early(world: World, administrator: asyncpg.Connection) -> Any:
+    """An attempt that succeeds at the gateway, and was closed here as never executed."""
+    customer = await world.customer("pm_sim_pending_then_succeeds")
+    sub = await world.subscribe(customer, await world.price("1000"))
+    await administrator.execute(
+        "UPDATE payment_attempts SET status = 'canceled', settled_at = created_at,"
+        " gateway_reference = NULL, look_up_at = NULL"
+    )
+    await administrator.execute(
+        "UPDATE payments SET status = 'requires_payment_method', due_at = NULL"
+    )
+    await world.gateway_settles()
+    await world.told()
+    return sub
+
+
+async def test_money_that_came_after_closing_pays_the_invoice_it_was_for(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    sub = await closed_too_early(world, administrator)
+    [found] = await compared(world, began)
+    assert (found["kind"], found["amount_there"]) == ("charge_after_closing", 1000)
+    assert (await mend(world, found))["repair"] == "apply"
+    assert (await world.invoice(sub))["status"] == "paid"
+    assert await world.status(sub) == "active"
+    assert await compared(world, began) == []
+    assert world.charged() == [(1000, "EUR")]
+    await world.assert_clean(but=("nothing_overdue",))
+
+
+async def test_it_becomes_credit_where_the_invoice_was_paid_meanwhile(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    sub = await closed_too_early(world, administrator)
+    invoice = await world.invoice(sub)
+    good = await world.attach(invoice["customer_id"], "pm_sim_ok")
+    await world.pay(invoice["id"], good)
+    [found] = await compared(world, began)
+    await mend(world, found)
+    assert await world.credit_left(invoice["customer_id"]) == 1000
+    assert await compared(world, began) == []
+    await world.assert_clean(but=("nothing_overdue",))
+
+
+async def test_or_goes_back_and_by_the_merchants_setting_without_a_person(
+    world: World, simulator: SimulatorProcess, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    await dials(world, late_payments="refund")
+    await closed_too_early(world, administrator)
+    [found] = await compared(world, began)
+    assert await reconciliation_repairs.by_policy(world.rt) == 1
+    assert await reconciliation_repairs.by_policy(world.rt) == 0
+    assert await compared(world, began) == []
+    assert world.refunded() == [1000]
+    assert found["status"] == "open"
+
+
+async def test_a_refund_whose_answer_is_lost_is_found_and_not_made_again(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    token = simulator.payment_method()
+    elsewhere(
+        simulator, str(began), reference="stray", amount=900, currency="EUR", payment_method=token
+    )
+    [found] = await compared(world, began)
+    simulator.set_fault("error_500_after", operations=["refund"])
+    assert (await mend(world, found))["status"] == "repairing"
+    simulator.clear_faults()
+    assert await reconciliation_repairs.go_on(world.rt) == 1
+    assert await reconciliation_repairs.go_on(world.rt) == 0
+    assert await compared(world, began) == []
+    assert world.refunded() == [900]
+
+
+async def test_what_is_in_flight_is_settled_first_and_is_no_difference(
+    world: World, began: datetime
+) -> None:
+    customer = await world.customer("pm_sim_pending_then_succeeds")
+    sub = await world.subscribe(customer, await world.price("1000"))
+    await world.gateway_settles()
+    assert await compared(world, began) == []
+    assert (await world.invoice(sub))["status"] == "paid"
+
+
+async def test_what_the_gateway_does_not_know_is_written_out_of_our_books(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    await world.subscribed("1000")
+    await administrator.execute(
+        "UPDATE payment_attempts SET gateway_reference = 'ch_no_such', reference = 'nobodys'"
+    )
+    orphan, gone = sorted(await compared(world, began), key=lambda d: d["kind"], reverse=True)
+    assert {orphan["kind"], gone["kind"]} == {"charge_unknown_here", "charge_missing_there"}
+    missing = gone if gone["kind"] == "charge_missing_there" else orphan
+    await mend(world, missing)
+    [payment] = await world.payments()
+    assert payment["amount_refunded"] == 1000
+    [left] = await compared(world, began)
+    assert left["kind"] == "charge_unknown_here"
+
+
+async def test_a_difference_is_dismissed_with_a_word_and_stays_away(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    token = simulator.payment_method()
+    elsewhere(
+        simulator, str(began), reference="till", amount=5, currency="EUR", payment_method=token
+    )
+    [found] = await compared(world, began)
+    await reconciliation_repairs.dismiss(world.rt, world.caller, found["id"], "The shop's till")
+    assert await compared(world, began) == []
+    with pytest.raises(BillingError) as refused:
+        await mend(world, found)
+    assert refused.value.code == "difference_dismissed"
+
+
+async def test_a_list_that_breaks_off_concludes_nothing(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    await world.subscribed("1000")
+    world.clock.advance(timedelta(hours=1))
+    [account] = await world.fetch("SELECT id FROM gateway_accounts")
+    simulator.kill()
+    try:
+        cmd = CreateReconciliation(account["id"], began, world.now)
+        made = await reconciliation.create(world.rt, world.caller, cmd)
+        await reconciliation.run_due(world.rt, made)
+    finally:
+        simulator.restart()
+    [run] = await world.fetch("SELECT * FROM reconciliations")
+    assert (run["status"], run["differences"]) == ("failed", 0)
+    assert run["detail"]
+
+
+async def test_every_open_account_is_compared_once_a_night(world: World, began: datetime) -> None:
+    assert await reconciliation.schedule_due(world.rt) == 1
+    assert await reconciliation.schedule_due(world.rt) == 0
+    assert await reconciliation.run_due(world.rt) == 1
+    world.clock.advance(timedelta(days=1))
+    assert await reconciliation.schedule_due(world.rt) == 1
+
+
+@pytest.mark.parametrize("days", [(-1, 1), (1, 2), (0, 0), (-200, 0)])
+async def test_windows_that_make_no_sense_are_refused(
+    world: World, began: datetime, days: tuple[int, int]
+) -> None:
+    [account] = await world.fetch("SELECT id FROM gateway_accounts")
+    start, end = (began + timedelta(days=n) for n in days)
+    cmd = CreateReconciliation(account["id"], start, end)
+    with pytest.raises(BillingError):
+        await reconciliation.create(world.rt, world.caller, cmd)
+
+
+async def test_another_merchants_account_is_none(world: World, began: datetime) -> None:
+    with pytest.raises(BillingError) as refused:
+        await reconciliation.create(
+            world.rt, world.caller, CreateReconciliation(UUID(int=7), None, None)
+        )
+    assert refused.value.code == "reference_not_found"
