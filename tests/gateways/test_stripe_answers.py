@@ -4,6 +4,7 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -32,7 +33,8 @@ from app.gateways.requests import (
     SetupRequest,
     VoidRequest,
 )
-from app.gateways.stripe import StripeGateway
+from app.gateways.stripe import StripeGateway, lookups
+from app.gateways.stripe.wire import Wire
 from app.log import redact
 from tests.gateways.sockets import heard, server
 from tests.gateways.stripe import CUSTOMER, new_code, refund_of
@@ -280,6 +282,33 @@ async def test_a_payment_of_the_other_mode_in_a_list_proves_nothing() -> None:
     async with answering(200, page(INTENT | {"livemode": True})) as gateway:
         found = await gateway.find_payment(PaymentQuery(REQUEST.attempt_code))
     assert found == Inconclusive("answer_of_other_mode")
+
+
+@pytest.mark.parametrize(
+    ("mode", "narrowed"), [(AccountMode.LIVE, True), (AccountMode.TEST, False)]
+)
+async def test_time_narrows_a_search_in_live_mode_only(mode: AccountMode, narrowed: bool) -> None:
+    """In test mode our clock may be anywhere: a merchant's test clock is."""
+    asked: list[str] = []
+    body = orjson.dumps(page())
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await heard(reader)).decode())
+        writer.write(b"HTTP/1.1 200 So\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    sent_at = datetime(2026, 11, 29, tzinfo=UTC)
+    async with server(talk) as url:
+        # The adapter itself never lets a live account speak to another address than Stripe's.
+        wire = Wire(AccountSettings(mode, base_url=url), "sk_of_some_mode")
+        query = PaymentQuery(REQUEST.attempt_code, created_at=sent_at)
+        assert await lookups.find_payment(wire, query) == NotFound(definitive=True)
+        await wire.aclose()
+
+    assert len(asked) == 1
+    hour_before = int(sent_at.timestamp()) - 3600
+    assert (f"created%5Bgte%5D={hour_before}" in asked[0]) is narrowed
+    assert ("created" in asked[0].splitlines()[0]) is narrowed
 
 
 async def test_a_charge_without_a_payment_is_read_by_itself() -> None:
