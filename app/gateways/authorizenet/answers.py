@@ -208,8 +208,8 @@ def parse(body: bytes) -> Mapping[str, Any]:
     """The JSON of an answer, its numbers exact. Raises Unreadable."""
     try:
         whole = json.loads(body.decode(BOM), parse_float=Decimal)
-    except ValueError as error:
-        raise Unreadable from error
+    except ValueError:  # it holds what it could not read
+        raise Unreadable from None
     if not isinstance(whole, dict):
         raise Unreadable
     return whole

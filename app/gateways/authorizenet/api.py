@@ -5,7 +5,7 @@ the gateway's own sentences go into no log, exception or outcome: only its codes
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -42,10 +42,10 @@ class Credentials:
 class Reply:
     """An answer that could be read: `code` is the first of its messages, in the gateway's word."""
 
-    whole: Mapping[str, Any]
+    whole: Mapping[str, Any] = field(repr=False)
     is_ok: bool
     code: str
-    text: str
+    text: str = field(repr=False)
     said_at: datetime | None
     """When, by the gateway's clock."""
 
