@@ -224,6 +224,16 @@ async def test_every_transaction_is_listed_once_settled_or_not(shop: Shop) -> No
     assert len(await _listed(shop)) == len(listed)
 
 
+async def test_what_settles_while_it_is_listed_is_listed_once(shop: Shop) -> None:
+    _, payment = await shop.charged()
+    shop.fake.do("settings", settles_after_listing=True)
+    listed = [each.reference for each in await _listed(shop)]
+    assert listed == [payment.gateway_reference]
+    shop.fake.do("seed", count=1_500)
+    listed = [each.reference for each in await _listed(shop)]
+    assert len(listed) == len(set(listed)) == 1_501
+
+
 async def _listed(shop: Shop) -> list[GatewayTransaction]:
     return await gathered(shop.gateway.list_transactions(window(now())))
 

@@ -78,7 +78,10 @@ class Reports:
         }
 
     def unsettled(self, body: dict[str, Any]) -> dict[str, Any]:
-        return self._page([t for t in self._ledger.all() if not t.batch], body)
+        answer = self._page([t for t in self._ledger.all() if not t.batch], body)
+        if self._ledger.settles_after_listing:
+            self._ledger.settle()
+        return answer
 
     def of_batch(self, body: dict[str, Any]) -> dict[str, Any]:
         if body["batchId"] not in self._ledger.batches:
