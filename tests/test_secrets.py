@@ -79,7 +79,11 @@ def test_without_keys_nothing_is_sealed_and_nothing_opens() -> None:
             ring.open(Secrets.parse(NEW).seal("hush", HERE), HERE)
 
 
-@pytest.mark.parametrize("bad", ["short", b64encode(b"x" * 31).decode(), f"{NEW};{OLD}", "é" * 44])
+@pytest.mark.parametrize(
+    "bad",
+    ["short", b64encode(b"x" * 31).decode(), f"{NEW};{OLD}", "é" * 44],
+    ids=["short", "31 bytes", "two without a comma", "not ASCII"],
+)
 def test_a_ring_that_makes_no_sense_is_refused_without_being_shown(bad: str) -> None:
     with pytest.raises(BadKeys) as refused:
         Secrets.parse(f"{NEW} {bad}")
