@@ -5,12 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from app.services import gateway_accounts, payment_methods
+from app.services import gateway_accounts, inbox_settling, payment_methods
 from app.services.gateway_accounts import CreateGatewayAccount
-from tests.gateways.stripe import KEY, StripeFake, start_stripe
+from app.services.inbox import Delivery, Mailbox
+from tests.gateways.stripe import KEY, WEBHOOK_SECRET, StripeFake, start_stripe
 from tests.world import DECLINED, PAID, RENEWED, World, open_world
 
 UNKNOWN = ("subscription.created", "invoice.finalized", "payment.unknown")
+SETTLED = ("payment.succeeded", "invoice.paid", "subscription.activated")
 CREATED = ("subscription.created", "invoice.finalized")
 
 
@@ -25,7 +27,12 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StripeFake]:
 async def shop(clean_database: str, books: StripeFake, administrator) -> AsyncIterator[World]:
     """A shop whose only account is at our Stripe; it waits a second for an answer."""
     async with open_world(clean_database, gateway_timeout_seconds=1) as world:
-        cmd = CreateGatewayAccount("stripe", credentials={"secret_key": KEY}, make_default=True)
+        cmd = CreateGatewayAccount(
+            "stripe",
+            credentials={"secret_key": KEY},
+            webhook_secret=WEBHOOK_SECRET,
+            make_default=True,
+        )
         account = await gateway_accounts.create(world.rt, world.caller, cmd)
         await administrator.execute(
             "UPDATE gateway_accounts SET settings = json_build_object('base_url', $2::text)"
@@ -120,6 +127,30 @@ async def test_a_bank_debit_is_paid_once_the_bank_has_paid(shop: World, books: S
     assert "payment.processing" in told
     books.tell("settle")
     await shop.advance(minutes=10, expect=[*PAID, "subscription.activated"])
+    await agree(shop, books)
+
+
+async def test_stripes_deliveries_in_any_order_and_twice_settle_what_is_pending(
+    shop: World, books: StripeFake
+) -> None:
+    before = len(books.ask("events"))
+    customer = await paying_with(shop, books, "pm_usBankAccount_success")
+    await shop.subscribe(customer, await shop.price("1000"))
+    await shop.told()
+    books.tell("settle")
+    [account] = await shop.fetch("SELECT id FROM gateway_accounts WHERE is_default")
+    told = books.deliveries(at=int(shop.now.timestamp()))[before:]
+    assert len(told) >= 4
+
+    mailbox = Mailbox()
+    for one in [*reversed(told), *told]:
+        await mailbox.take(shop.rt, Delivery("stripe", account["id"], one.headers, one.body))
+    await inbox_settling.settle_due(shop.rt)
+
+    assert [one for one in await shop.told() if one in SETTLED] == list(SETTLED)
+    inbound = await shop.fetch("SELECT status, reason FROM inbound_events")
+    assert len(inbound) == len(told)
+    assert {row["status"] for row in inbound} <= {"settled", "ignored"}
     await agree(shop, books)
 
 
