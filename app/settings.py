@@ -51,6 +51,10 @@ class Settings(BaseSettings):
         int, Field(ge=7, le=3_650, description="how long settled events of gateways are kept")
     ] = 90
 
+    expiry_notice_days: Annotated[
+        int, Field(ge=1, le=365, description="how long before a card expires it is told of")
+    ] = 30
+
     gateway_timeout_seconds: Annotated[
         int, Field(ge=1, le=100, description="a call not answered by then has an unknown outcome")
     ] = 80

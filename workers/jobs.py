@@ -9,12 +9,14 @@ from app.services import (
     idempotency,
     inbox,
     inbox_settling,
+    kept_methods,
     payments,
     price_moves,
     reconciliation,
     reconciliation_repairs,
     refunds,
     renewals,
+    setup_calls,
     tax_prefetch,
     test_clocks,
 )
@@ -106,6 +108,22 @@ async def reconcile(context: Context) -> None:
         logger.info("reconcile.ran", compared=ran, mended=mended, waited=waited)
 
 
+async def settle_setups(context: Context) -> None:
+    """Set-ups that nobody told of are asked about; gateways let go of what was detached."""
+    rt = _runtime(context)
+    looked, detached = await setup_calls.settle_due(rt), await kept_methods.detach_due(rt)
+    if looked or detached:
+        logger.info("setups.ran", looked_up=looked, detached=detached)
+
+
+async def tend_methods(context: Context) -> None:
+    """Methods at gateways that tell nothing are asked about; those that expire soon are told of."""
+    rt = _runtime(context)
+    asked, told = await kept_methods.refresh_due(rt), await kept_methods.tell_expiring(rt)
+    if asked or told:
+        logger.info("methods.ran", asked=asked, expiring=told)
+
+
 async def forget(context: Context) -> None:
     """Idempotency keys past their life are deleted, and gateways' events that are long settled."""
     rt = _runtime(context)
@@ -133,5 +151,7 @@ ALL: Final = (
     prefetch_taxes,
     settle_inbound,
     reconcile,
+    settle_setups,
+    tend_methods,
     forget,
 )

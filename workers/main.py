@@ -73,6 +73,8 @@ class WorkerSettings:
         _sweep(jobs.advance_clocks, seconds={50}),
         _sweep(jobs.migrate_prices, seconds={15, 45}),
         _sweep(jobs.settle_inbound, seconds={2, 17, 32, 47}),
+        _sweep(jobs.settle_setups, seconds={12, 42}),
+        _sweep(jobs.tend_methods, seconds={33}, minutes={7}),
         _sweep(jobs.prefetch_taxes, seconds={25}, minutes=set(range(0, 60, 5))),
         _sweep(jobs.reconcile, seconds={45}, minutes={7, 37}),
         _sweep(jobs.forget, seconds={0}, minutes={17}),

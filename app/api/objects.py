@@ -142,6 +142,13 @@ class PaymentMethod(Output):
     last_four: str | None
     expiry_month: int | None
     expiry_year: int | None
+    fingerprint: Annotated[
+        str | None, Field(description="The same for the same card, where the gateway says so.")
+    ]
+    mandate: Annotated[Documents, Field(description="What a mandate allows.")]
+    is_usable: Annotated[
+        bool, Field(description="False: the gateway has let go of it, or it is paused there.")
+    ]
     metadata: Documents
     created_at: At
     detached_at: At | None

@@ -24,6 +24,7 @@ DOCUMENTS: Final = frozenset(
         "estimate",
         "features",
         "filters",
+        "mandate",
         "metadata",
         "minimum_amounts",
         "tiers",

@@ -1,7 +1,7 @@
 """Rows of `payment_methods`: a gateway's reference and what may be shown of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +23,9 @@ class NewPaymentMethod:
     expiry_month: int | None
     expiry_year: int | None
     metadata: Mapping[str, str]
+    network_transaction_id: str | None = None
+    fingerprint: str | None = None
+    mandate: Mapping[str, str] = field(default_factory=dict)
 
 
 async def insert(tx: Tx, merchant_id: UUID, method: NewPaymentMethod, now: datetime) -> None:
@@ -32,8 +35,8 @@ async def insert(tx: Tx, merchant_id: UUID, method: NewPaymentMethod, now: datet
         INSERT INTO payment_methods
             (merchant_id, id, customer_id, gateway_account_id, gateway_reference,
              gateway_customer_reference, type, brand, last_four, expiry_month, expiry_year,
-             metadata, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             metadata, created_at, network_transaction_id, fingerprint, mandate)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         """,
         merchant_id,
         method.id,
@@ -48,6 +51,9 @@ async def insert(tx: Tx, merchant_id: UUID, method: NewPaymentMethod, now: datet
         method.expiry_year,
         dumps(method.metadata),
         now,
+        method.network_transaction_id,
+        method.fingerprint,
+        dumps(method.mandate),
     )
 
 
@@ -112,10 +118,13 @@ async def update(
 
 
 async def detach(tx: Tx, merchant_id: UUID, id: UUID, now: datetime) -> None:
-    """End a locked payment method; it is the default of nobody any more."""
+    """End a locked payment method; it is the default of nobody any more, and the gateway is to let
+    go of it too.
+    """
     await tx.run(
         """
-        UPDATE payment_methods SET detached_at = $3, version = version + 1
+        UPDATE payment_methods
+        SET detached_at = $3, detach_due_at = $3, detach_look_ups = 0, version = version + 1
         WHERE merchant_id = $1 AND id = $2
         """,
         merchant_id,

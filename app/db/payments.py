@@ -347,7 +347,7 @@ async def methods(tx: Tx, keys: Sequence[Key], *, usable: bool = True) -> dict[K
           JOIN payment_methods m USING (merchant_id, id)
           JOIN gateway_accounts g
             ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
-         WHERE NOT $3 OR (m.detached_at IS NULL AND g.disabled_at IS NULL)
+         WHERE NOT $3 OR (m.detached_at IS NULL AND m.is_usable AND g.disabled_at IS NULL)
         """,
         [k[0] for k in wanted],
         [k[1] for k in wanted],

@@ -52,6 +52,7 @@ NOUNS: Final = (
     "reconciliations",
     "reconciliation_differences",
     "refunds",
+    "setup_sessions",
     "subscriptions",
     "tax_rates",
     "test_clocks",

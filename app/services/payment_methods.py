@@ -94,7 +94,10 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdatePaymentMethod) -> Row:
 
 
 async def detach(rt: Runtime, caller: Caller, id: UUID) -> Row:
-    """End a payment method; no charge uses it again. Raises NotFound, Conflict."""
+    """End a payment method; no charge uses it again, and its gateway is told to let go of it.
+
+    Raises NotFound, Conflict.
+    """
     now = rt.clock.now()
     async with rt.db.begin(caller.merchant_id) as tx:
         before = await _lock(tx, caller, id)
@@ -104,7 +107,10 @@ async def detach(rt: Runtime, caller: Caller, id: UUID) -> Row:
                 code="payment_method_in_use",
             )
         await rows.detach(tx, caller.merchant_id, id, now)
-        return await _tell(tx, caller, id, Type.PAYMENT_METHOD_DETACHED, now=now, before=before)
+        told = Type.PAYMENT_METHOD_DETACHED
+        detached = await _tell(tx, caller, id, told, now=now, before=before)
+    rt.bell.ring_soon("settle_setups")
+    return detached
 
 
 async def _account(tx: Tx, caller: Caller, named: UUID | None) -> UUID:

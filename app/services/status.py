@@ -11,10 +11,12 @@ from app.runtime import Runtime
 from app.services import (
     finalizing,
     inbox_settling,
+    kept_methods,
     payments,
     price_moves,
     refunds,
     renewals,
+    setup_calls,
     test_clocks,
 )
 
@@ -105,6 +107,8 @@ async def sweep(rt: Runtime) -> Sweep:
     clocks = await test_clocks.advance_all(rt)
     await price_moves.run_due(rt)
     await inbox_settling.settle_due(rt)
+    await setup_calls.settle_due(rt)
+    await kept_methods.detach_due(rt)
     return Sweep(
         ran.steps,
         ran.invoices,

@@ -20,7 +20,7 @@ from app.db.scope import Scope
 from app.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import finalizing, idempotency, payments, refunds, renewals
+from app.services import finalizing, idempotency, kept_methods, payments, refunds, renewals
 from app.services.caller import Caller
 
 STEP: Final = timedelta(days=1)
@@ -115,8 +115,10 @@ async def _advance(rt: Runtime, clock: Row, progress: Callable[[Progress], None]
         collected += await payments.collect_due(rt, scope, at)
         await payments.resolve_due(rt, scope, at)
         await refunds.resolve_due(rt, scope, at)
+        await kept_methods.tell_expiring(rt, scope, at)
         if progress is not None:
             progress(Progress(at, target, invoices, collected.attempts, collected.succeeded))
+    await kept_methods.tell_expiring(rt, scope, target)
     await _stop(rt, clock, target, None)
 
 

@@ -159,8 +159,8 @@ async def planned_for(api: Api, subscription: dict) -> dict[str, str]:
     }
 
 
-async def told_by_gateway(api: Api, account: str) -> str:
-    """An event that the account's gateway told; its id."""
+async def at_the_gateway(api: Api, account: str, customer: str) -> dict[str, str]:
+    """An event that the account's gateway told, and a set-up that is open there."""
     path = f"/v1/gateway_accounts/{account}"
     secret = {"secret": gateway_events.SECRET}
     await api.call("PUT", f"{path}/webhook_secret", json=secret, status=200)
@@ -170,7 +170,8 @@ async def told_by_gateway(api: Api, account: str) -> str:
     address = f"/v1/gateways/simulator/{account}/webhooks"
     assert (await api.client.post(address, content=raw, headers=signed)).is_success
     [event] = (await api.get(f"{path}/inbound_events")).json()["data"]
-    return event["id"]
+    setup = await api.new("setup_sessions", customer_id=customer)
+    return {"inbound_event": event["id"], "setup_session": setup["id"]}
 
 
 async def compared(api: Api, administrator, account: str) -> dict[str, str]:
@@ -261,7 +262,7 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "event": event["id"],
             "feature": feature["id"],
             "gateway_account": account["id"],
-            "inbound_event": await told_by_gateway(api, account["id"]),
+            **await at_the_gateway(api, account["id"], customer["id"]),
             "invoice": invoice["id"],
             "line": invoice["lines"][0]["id"],
             "meter": meter["id"],

@@ -87,6 +87,12 @@ BODIES = {
     "check_gateway_account": [{}],
     "update_gateway_account_webhook_secret": [{"secret": "whsec_mine"}],
     "retry_inbound_event": [{}],
+    "create_setup_session": [
+        {"customer_id": "customer"},
+        {"customer_id": "own:customer", "gateway_account_id": "gateway_account"},
+    ],
+    "open_setup_session": [{}],
+    "complete_setup_session": [{}],
     "create_meter": None,
     "update_meter": [{"archived": True}],
     "create_usage_event": [

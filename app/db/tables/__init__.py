@@ -12,7 +12,7 @@ from app.db.tables.customer import (
     payment_methods,
 )
 from app.db.tables.documents import document_logos, document_settings
-from app.db.tables.gateway import inbound_events
+from app.db.tables.gateway import gateway_customers, inbound_events, setup_sessions
 from app.db.tables.invoice import (
     credit_note_lines,
     credit_notes,
@@ -83,6 +83,7 @@ __all__ = [
     "events",
     "features",
     "gateway_accounts",
+    "gateway_customers",
     "idempotency_keys",
     "inbound_events",
     "invoice_line_discounts",
@@ -113,6 +114,7 @@ __all__ = [
     "redemptions",
     "refunds",
     "scheduled_changes",
+    "setup_sessions",
     "subscription_items",
     "subscription_schedules",
     "subscription_tax_rates",

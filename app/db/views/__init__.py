@@ -12,6 +12,7 @@ from app.db.views.customer import (
     GATEWAY_ACCOUNT,
     INBOUND_EVENT,
     PAYMENT_METHOD,
+    SETUP_SESSION,
 )
 from app.db.views.documents import DOCUMENT_SETTINGS
 from app.db.views.invoicing import CREDIT_NOTE, CREDIT_NOTE_LINE, PENDING_ITEM
@@ -63,6 +64,7 @@ ALL: Final = (
     RECONCILIATION_DIFFERENCE,
     REDEMPTION,
     REFUND,
+    SETUP_SESSION,
     SUBSCRIPTION,
     SUBSCRIPTION_SCHEDULE,
     TAX_ID,
@@ -107,6 +109,7 @@ __all__ = [
     "RECONCILIATION_DIFFERENCE",
     "REDEMPTION",
     "REFUND",
+    "SETUP_SESSION",
     "SUBSCRIPTION",
     "SUBSCRIPTION_SCHEDULE",
     "TAX_ID",

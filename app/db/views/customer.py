@@ -34,7 +34,8 @@ PAYMENT_METHOD = View(
     table="payment_methods",
     columns="""
         t.id, t.customer_id, t.gateway_account_id, t.type, t.brand, t.last_four,
-        t.expiry_month, t.expiry_year, t.metadata, t.created_at, t.detached_at, t.version
+        t.expiry_month, t.expiry_year, t.fingerprint, t.mandate, t.is_usable, t.metadata,
+        t.created_at, t.detached_at, t.version
     """,
     filters={**CREATED, "customer_id": "t.customer_id = {}", "type": "t.type = {}"},
     references={"customer": "customer", "gateway_account": "gateway_account"},
@@ -86,4 +87,22 @@ INBOUND_EVENT = View(
         "received_lt": "t.received_at < {}",
     },
     references={"gateway_account": "gateway_account"},
+)
+
+SETUP_SESSION = View(
+    object="setup_session",
+    prefix="setup",
+    table="setup_sessions",
+    columns="""
+        t.id, t.customer_id, t.gateway_account_id, t.status, t.flow, t.return_url, t.cancel_url,
+        t.currency, t.amount_max, t.mandate_expires_at, t.description, t.make_default,
+        t.payment_method_id, t.failure_code, t.failure_category, t.metadata, t.created_at,
+        t.expires_at, t.ended_at, t.version
+    """,
+    filters={**CREATED, "customer_id": "t.customer_id = {}", "status": "t.status = {}"},
+    references={
+        "customer": "customer",
+        "gateway_account": "gateway_account",
+        "payment_method": "payment_method",
+    },
 )
