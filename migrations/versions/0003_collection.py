@@ -11,7 +11,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-TABLES = ("reconciliations", "reconciliation_differences")
+TABLES = ("reconciliations", "gateway_customers", "reconciliation_differences", "setup_sessions")
 
 
 def upgrade() -> None:
@@ -61,6 +61,27 @@ def upgrade() -> None:
         ["created_at"],
         unique=False,
         postgresql_where=sa.text("status IN ('pending', 'running')"),
+    )
+    op.create_table(
+        "gateway_customers",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("gateway_account_id", sa.UUID(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "customer_id"],
+            ["customers.merchant_id", "customers.id"],
+            name=op.f("fk_gateway_customers_customers"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "gateway_account_id"],
+            ["gateway_accounts.merchant_id", "gateway_accounts.id"],
+            name=op.f("fk_gateway_customers_gateway_accounts"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "merchant_id", "customer_id", "gateway_account_id", name=op.f("pk_gateway_customers")
+        ),
     )
     op.create_table(
         "reconciliation_differences",
@@ -141,6 +162,105 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('open', 'repairing')"),
     )
+    op.create_table(
+        "setup_sessions",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("gateway_account_id", sa.UUID(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("flow", sa.Text(), nullable=True),
+        sa.Column("return_url", sa.Text(), nullable=True),
+        sa.Column("cancel_url", sa.Text(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("amount_max", sa.BigInteger(), nullable=True),
+        sa.Column("mandate_expires_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("make_default", sa.Boolean(), nullable=False),
+        sa.Column("client_token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("handover_ciphertext", sa.Text(), nullable=True),
+        sa.Column("gateway_reference", sa.Text(), nullable=True),
+        sa.Column("gateway_customer_reference", sa.Text(), nullable=True),
+        sa.Column("payment_method_id", sa.UUID(), nullable=True),
+        sa.Column("failure_code", sa.Text(), nullable=True),
+        sa.Column("failure_category", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("look_ups", sa.SmallInteger(), nullable=False),
+        sa.Column("look_up_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column(
+            "metadata",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("expires_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("ended_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "(status = 'completed') = (payment_method_id IS NOT NULL)",
+            name=op.f("ck_setup_sessions_completed_has_method"),
+        ),
+        sa.CheckConstraint(
+            "(status IN ('completed', 'failed', 'expired')) = (ended_at IS NOT NULL) AND (status IN ('starting', 'open')) = (look_up_at IS NOT NULL)",
+            name=op.f("ck_setup_sessions_ended"),
+        ),
+        sa.CheckConstraint(
+            "flow IN ('client_secret', 'redirect', 'checkout', 'tokenization')",
+            name=op.f("ck_setup_sessions_flow"),
+        ),
+        sa.CheckConstraint(
+            "status <> 'open' OR gateway_reference IS NOT NULL",
+            name=op.f("ck_setup_sessions_open_has_reference"),
+        ),
+        sa.CheckConstraint(
+            "status IN ('starting', 'open', 'completed', 'failed', 'expired')",
+            name=op.f("ck_setup_sessions_status"),
+        ),
+        sa.CheckConstraint(
+            "octet_length(client_token_hash) = 32", name=op.f("ck_setup_sessions_client_token_hash")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "customer_id"],
+            ["customers.merchant_id", "customers.id"],
+            name=op.f("fk_setup_sessions_customers"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "gateway_account_id"],
+            ["gateway_accounts.merchant_id", "gateway_accounts.id"],
+            name=op.f("fk_setup_sessions_gateway_accounts"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "payment_method_id"],
+            ["payment_methods.merchant_id", "payment_methods.id"],
+            name=op.f("fk_setup_sessions_payment_methods"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_setup_sessions")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_setup_sessions_customer_id",
+        "setup_sessions",
+        ["merchant_id", "customer_id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_setup_sessions_gateway_reference",
+        "setup_sessions",
+        ["merchant_id", "gateway_account_id", "gateway_reference"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_setup_sessions_look_up",
+        "setup_sessions",
+        ["look_up_at"],
+        unique=False,
+        postgresql_where=sa.text("look_up_at IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_setup_sessions_code", "setup_sessions", ["merchant_id", "code"], unique=True
+    )
     op.add_column(
         "gateway_accounts",
         sa.Column(
@@ -200,6 +320,42 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'received'"),
     )
+    op.add_column("payment_methods", sa.Column("fingerprint", sa.Text(), nullable=True))
+    op.add_column(
+        "payment_methods",
+        sa.Column("is_usable", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+    )
+    op.add_column(
+        "payment_methods",
+        sa.Column("refreshed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column("payment_methods", sa.Column("expiry_notice", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "payment_methods",
+        sa.Column("detach_due_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "payment_methods",
+        sa.Column("detach_look_ups", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+    )
+    op.add_column(
+        "payment_methods",
+        sa.Column("detached_at_gateway", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.create_index(
+        "ix_payment_methods_detach_due",
+        "payment_methods",
+        ["detach_due_at"],
+        unique=False,
+        postgresql_where=sa.text("detach_due_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_payment_methods_expiry",
+        "payment_methods",
+        ["expiry_year", "expiry_month"],
+        unique=False,
+        postgresql_where=sa.text("detached_at IS NULL"),
+    )
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
     op.create_check_constraint(
         op.f("ck_balance_transactions_type"),
@@ -244,6 +400,23 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_index("uq_refunds_reference", table_name="refunds")
     op.drop_index(
+        "ix_payment_methods_expiry",
+        table_name="payment_methods",
+        postgresql_where=sa.text("detached_at IS NULL"),
+    )
+    op.drop_index(
+        "ix_payment_methods_detach_due",
+        table_name="payment_methods",
+        postgresql_where=sa.text("detach_due_at IS NOT NULL"),
+    )
+    op.drop_column("payment_methods", "detached_at_gateway")
+    op.drop_column("payment_methods", "detach_look_ups")
+    op.drop_column("payment_methods", "detach_due_at")
+    op.drop_column("payment_methods", "expiry_notice")
+    op.drop_column("payment_methods", "refreshed_at")
+    op.drop_column("payment_methods", "is_usable")
+    op.drop_column("payment_methods", "fingerprint")
+    op.drop_index(
         "ix_inbound_events_subject",
         table_name="inbound_events",
         postgresql_where=sa.text("status = 'received'"),
@@ -268,12 +441,22 @@ def downgrade() -> None:
     op.drop_column("gateway_accounts", "webhook_secret_updated_at")
     op.drop_column("gateway_accounts", "webhook_secret_ciphertext")
     op.drop_column("gateway_accounts", "credentials")
+    op.drop_index("uq_setup_sessions_code", table_name="setup_sessions")
+    op.drop_index(
+        "ix_setup_sessions_look_up",
+        table_name="setup_sessions",
+        postgresql_where=sa.text("look_up_at IS NOT NULL"),
+    )
+    op.drop_index("ix_setup_sessions_gateway_reference", table_name="setup_sessions")
+    op.drop_index("ix_setup_sessions_customer_id", table_name="setup_sessions")
+    op.drop_table("setup_sessions")
     op.drop_index(
         "ix_reconciliation_differences_open",
         table_name="reconciliation_differences",
         postgresql_where=sa.text("status IN ('open', 'repairing')"),
     )
     op.drop_table("reconciliation_differences")
+    op.drop_table("gateway_customers")
     op.drop_index(
         "ix_reconciliations_pending",
         table_name="reconciliations",

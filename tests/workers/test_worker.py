@@ -179,7 +179,7 @@ async def test_the_jobs_do_what_is_due(world: World) -> None:
     world.clock.set(world.now + timedelta(days=28))
     for job in jobs.ALL:
         await job(context)
-    await world.expect(*RENEWED)
+    await world.expect(*RENEWED, "reconciliation.completed")
     await world.assert_clean()
 
 
