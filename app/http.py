@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import aiohttp
 import httpx
@@ -26,6 +26,9 @@ ANSWER_BYTES_MAX: Final = 4_194_304
 """4 MiB: far beyond any gateway's list page; more than this is not an answer."""
 CONNECTIONS_MAX: Final = 500
 """As many as a worker may have charges in flight, so that none waits for a connection."""
+TOO_MANY: Final = 429
+WAIT_SECONDS: Final = 1
+"""How long whoever turns us away is left alone when it does not say for how long."""
 KEEPALIVE_SECONDS: Final = 4
 """Servers keep idle connections for 5 s and more: a request must not meet one that is closing."""
 
@@ -69,6 +72,22 @@ class Wire:
 
 
 WIRE: ContextVar[Wire] = ContextVar("wire")
+
+
+class Pacing(Protocol):
+    """Whose turn it is to send."""
+
+    async def admitted(self) -> bool:
+        """Wait for one's turn; False: it is too far away."""
+        ...
+
+    def hold(self, seconds: int) -> None:
+        """The other side wants no request for so long."""
+        ...
+
+
+PACE: ContextVar[Pacing | None] = ContextVar("pace", default=None)
+"""What paces the requests of the call in hand; None: nothing does."""
 
 TRANSPORT_FAILURES: Final = (httpx.HTTPError, aiohttp.ClientError, OSError, AnswerTooLarge)
 """Everything a request can die of on its way; OSError includes time-outs and TLS errors."""
@@ -119,6 +138,15 @@ class HttpClient:
             content=content,
             extensions=self._extensions,
         )
+        pace = PACE.get()
+        if pace is not None and not await pace.admitted():
+            return NotSent("rate_limited")
+        exchange = await self._attempted(request)
+        if pace is not None and isinstance(exchange, Answer) and exchange.status == TOO_MANY:
+            pace.hold(seconds_to_wait(exchange.headers))
+        return exchange
+
+    async def _attempted(self, request: httpx.Request) -> Exchange:
         wire = Wire()
         token = WIRE.set(wire)
         try:
@@ -150,6 +178,12 @@ class HttpClient:
 def trusted() -> ssl.SSLContext:
     """The certificates that are believed: read once, which takes as long as many a request."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> int:
+    """What `Retry-After` asks for, in whole seconds; a date or nonsense counts as nothing said."""
+    given = headers.get("Retry-After", "")
+    return int(given) if given.isdecimal() and given.isascii() else WAIT_SECONDS
 
 
 async def mark_connected(*_: Any) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from pydantic import SecretStr
 
 from app.bell import Bell, Silent
@@ -32,7 +33,9 @@ from app.services import (
     customers,
     finalizing,
     invoices,
+    look_ups,
     merchants,
+    payment_actions,
     payment_methods,
     payments,
     plans,
@@ -42,11 +45,13 @@ from app.services import (
     subscriptions,
     tax_rates,
     test_clocks,
+    verdicts,
 )
 from app.services.caller import Caller
 from app.services.changes import ChangedItem, ChangeSubscription, PauseSubscription
 from app.services.enrolment import CreateSubscription
 from app.services.subscriptions import Cancel
+from app.services.verdicts import ResolvePayment, Verdict
 from app.settings import Settings
 from tests.simulator import SimulatorProcess
 
@@ -238,6 +243,23 @@ class World:
             self.rt, self.caller, refunds.CreateRefund(payment, amount, "requested")
         )
 
+    async def speak_as(self, repeating: str) -> None:
+        """Let the simulator be another kind of gateway, as far as repeated requests go."""
+        async with self.rt.db.begin(self.caller.merchant_id) as tx:
+            await tx.run(
+                "UPDATE gateway_accounts SET settings = $1",
+                orjson.dumps({"options": {"repeating": repeating}}).decode(),
+            )
+
+    async def cancel_payment(self, payment: UUID) -> None:
+        await payment_actions.cancel(self.rt, self.caller, payment)
+
+    async def resolve(self, payment: UUID, reference: str | None = None) -> None:
+        """Say that a stuck payment succeeded as `reference`; without one, that it never was."""
+        verdict = Verdict.NOT_EXECUTED if reference is None else Verdict.SUCCEEDED
+        cmd = ResolvePayment(payment, verdict, reference)
+        await verdicts.resolve(self.rt, self.caller, cmd)
+
     async def test_clock(self, at: datetime = START) -> UUID:
         return await test_clocks.create(self.rt, self.caller, "A clock", at)
 
@@ -281,7 +303,7 @@ class World:
         await renewals.renew_due(self.rt)
         await finalizing.finalize_due(self.rt)
         await payments.collect_due(self.rt)
-        await payments.resolve_due(self.rt)
+        await look_ups.resolve_due(self.rt)
         await refunds.resolve_due(self.rt)
 
     # ── what came of it ───────────────────────────────────────────────────────────────────────────
@@ -347,6 +369,10 @@ class World:
         """The ledger's accounts: debits less credits, in minor units."""
         rows = await audit.trial_balance(self.rt, self.caller.merchant_id)
         return {row["account"].split(":")[0]: row["balance"] for row in rows if row["balance"]}
+
+    def charges(self) -> list[dict[str, Any]]:
+        """The charges in the gateway's own books since this world began, whatever came of them."""
+        return [row for row in self._entries() if row["kind"] == "charge"]
 
     def charged(self) -> list[tuple[int, str]]:
         """What the gateway's own books say was charged since this world began."""

@@ -10,6 +10,7 @@ from app.services import (
     inbox,
     inbox_settling,
     kept_methods,
+    look_ups,
     payments,
     price_moves,
     reconciliation,
@@ -57,7 +58,7 @@ async def collect(context: Context) -> None:
 async def resolve(context: Context) -> None:
     """Attempts and refunds whose outcome is not known are looked up."""
     rt = _runtime(context)
-    looked = await payments.resolve_due(rt) + await refunds.resolve_due(rt)
+    looked = await look_ups.resolve_due(rt) + await refunds.resolve_due(rt)
     if looked:
         logger.info("resolve.ran", looked_up=looked)
 

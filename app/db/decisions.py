@@ -65,6 +65,7 @@ async def record(tx: Tx, decisions: Sequence[Decision], now: datetime) -> Record
     await payment.write(tx, payments)
     await payment.write_attempts(tx, [a for d in decisions for a in d.attempts])
     await refund.write(tx, [r for d in decisions for r in d.refunds])
+    await payment.abandon(tx, [(d.merchant_id, s) for d in decisions for s in d.abandoned], now)
     await event.write(tx, [e for d in decisions for e in d.events], numbers, now)
     return Recorded(numbers, len(invoices), len(payments))
 

@@ -30,12 +30,13 @@ ATTEMPT_COLUMNS: Final = """
     a.merchant_id, a.id, a.payment_id, a.invoice_id, a.gateway_account_id, a.payment_method_id,
     a.ordinal, a.status, a.currency, a.amount, a.reference, a.gateway_reference,
     a.network_transaction_id, a.fee, a.failure_code, a.failure_category, a.gateway_code, a.detail,
-    a.look_ups, a.look_up_at, a.created_at, a.settled_at, a.version
+    a.look_ups, a.look_up_at, a.created_at, a.settled_at, a.request, a.last_sent_at,
+    a.capture_sent_at, a.void_wanted_at, a.version
 """
 REFUND_COLUMNS: Final = """
     r.merchant_id, r.id, r.payment_id, r.invoice_id, r.gateway_account_id, r.status, r.currency,
     r.amount, r.reason, r.reference, r.gateway_reference, r.failure_code, r.detail, r.look_ups,
-    r.look_up_at, r.created_at, r.settled_at, r.version
+    r.look_up_at, r.created_at, r.settled_at, r.request, r.last_sent_at, r.version
 """
 
 
@@ -233,6 +234,33 @@ async def captured_attempt(tx: Tx, paid: Payment) -> Attempt | None:
     return None if row is None else attempt(row)
 
 
+async def in_flight(tx: Tx, flying: Payment) -> Attempt | None:
+    """The attempt of a payment that is in flight; at most one is."""
+    row = await tx.fetchrow(
+        f"""
+        SELECT {ATTEMPT_COLUMNS} FROM payment_attempts a
+         WHERE a.merchant_id = $1 AND a.payment_id = $2
+           AND a.status IN ('processing', 'unknown', 'requires_action') FOR NO KEY UPDATE
+        """,
+        flying.merchant_id,
+        flying.id,
+    )
+    return None if row is None else attempt(row)
+
+
+async def waiting_for_customer(tx: Tx, subscription_id: UUID) -> UUID | None:
+    """A payment of this subscription of the transaction's merchant that waits for its customer."""
+    found: UUID | None = await tx.fetchval(
+        """
+        SELECT p.id FROM payments p JOIN invoices i USING (merchant_id)
+         WHERE p.merchant_id = current_setting('app.merchant_id')::uuid AND i.id = p.invoice_id
+           AND i.subscription_id = $1 AND p.status = 'requires_action' LIMIT 1
+        """,
+        subscription_id,
+    )
+    return found
+
+
 async def lock_refund(tx: Tx, key: Key) -> tuple[Refund, Payment]:
     """A refund and its payment, both locked. Raises NotFound."""
     row = await tx.fetchrow(
@@ -305,6 +333,10 @@ def attempt(row: Row) -> Attempt:
         look_ups=row["look_ups"],
         look_up_at=row["look_up_at"],
         settled_at=row["settled_at"],
+        request=row["request"],
+        last_sent_at=row["last_sent_at"],
+        capture_sent_at=row["capture_sent_at"],
+        void_wanted_at=row["void_wanted_at"],
         version=row["version"],
     )
 
@@ -329,6 +361,8 @@ def refund(row: Row) -> Refund:
         look_ups=row["look_ups"],
         look_up_at=row["look_up_at"],
         settled_at=row["settled_at"],
+        request=row["request"],
+        last_sent_at=row["last_sent_at"],
         version=row["version"],
     )
 
@@ -341,10 +375,12 @@ async def methods(tx: Tx, keys: Sequence[Key], *, usable: bool = True) -> dict[K
     wanted = sorted(set(keys))
     rows = await tx.fetch(
         f"""
-        SELECT m.merchant_id, m.id, m.gateway_account_id, m.gateway_reference,
-               m.gateway_customer_reference, m.network_transaction_id, {OPENING}
+        SELECT m.merchant_id, m.id, m.gateway_account_id, m.gateway_reference, m.type,
+               m.gateway_customer_reference, m.network_transaction_id,
+               m.network_transaction_amount, m.customer_id, c.email, c.name, c.country, {OPENING}
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN payment_methods m USING (merchant_id, id)
+          JOIN customers c ON c.merchant_id = m.merchant_id AND c.id = m.customer_id
           JOIN gateway_accounts g
             ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
          WHERE NOT $3 OR (m.detached_at IS NULL AND m.is_usable AND g.disabled_at IS NULL)
@@ -410,7 +446,7 @@ async def refund_calls(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:
     rows = await tx.fetch(
         f"""
         SELECT r.merchant_id, r.id, g.id AS gateway_account_id, {OPENING},
-               a.gateway_reference AS payment_reference
+               a.gateway_reference AS payment_reference, a.amount AS payment_amount, m.last_four
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN refunds r USING (merchant_id, id)
           JOIN gateway_accounts g
@@ -418,6 +454,8 @@ async def refund_calls(tx: Tx, keys: Sequence[Key]) -> dict[Key, Row]:
           JOIN payment_attempts a
             ON a.merchant_id = r.merchant_id AND a.payment_id = r.payment_id
            AND a.status = 'succeeded'
+          JOIN payment_methods m
+            ON m.merchant_id = a.merchant_id AND m.id = a.payment_method_id
         """,
         [k[0] for k in keys],
         [k[1] for k in keys],

@@ -79,6 +79,8 @@ class Decision:
     payments: tuple[Payment, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    abandoned: tuple[UUID, ...] = ()
+    """Subscriptions whose payments wait for their customer no longer: to be given up."""
     discounts: tuple[DiscountUse, ...] = ()
     new_discounts: tuple[NewDiscount, ...] = ()
     balances: tuple[BalanceEntry, ...] = ()

@@ -55,6 +55,7 @@ class Type(StrEnum):
     PAYMENT_PROCESSING = "payment.processing"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_ACTION_REQUIRED = "payment.action_required"
+    PAYMENT_VOIDED = "payment.voided"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
     RECONCILIATION_COMPLETED = "reconciliation.completed"

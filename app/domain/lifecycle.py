@@ -38,6 +38,8 @@ IN_FLIGHT: Final = frozenset(
 )
 IN_FLIGHT_GRACE: Final = timedelta(hours=1)
 """How long to wait again for a first payment whose outcome is not known at its expiry."""
+GIVING_UP_GRACE: Final = timedelta(minutes=5)
+"""How long a first payment that nobody confirmed may take to be given up at its gateway."""
 CATCH_UP_PERIODS_MAX: Final = 400
 """Periods one subscription may be behind before it is parked for a person to look at: more than a
 year of daily billing, far more than any outage."""
@@ -173,6 +175,7 @@ def cancel_now(
         voided,
         subscriptions=decision.subscriptions,
         scheduled=decision.scheduled,
+        abandoned=decision.abandoned,
         events=decision.events + voided.events,
     )
 
@@ -238,6 +241,7 @@ def end(
         payments=decision.payments + payments,
         pending=cut.with_taken(decision.pending),
         scheduled=items.dropped(sub, now),
+        abandoned=(*decision.abandoned, sub.id),
     )
 
 
@@ -336,11 +340,17 @@ def _end_trial(
 
 
 def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
-    """The first payment did not come: end it and void its invoice, unless money is in flight."""
+    """The first payment did not come: end it and void its invoice, unless money is in flight.
+
+    What only waits for its customer is given up, and then it ends.
+    """
     sub, bill = account.subscription, account.first_bill
     if bill is not None and bill.payment.status in IN_FLIGHT:
-        waiting = replace(sub, expires_at=now + IN_FLIGHT_GRACE, version=sub.version + 1)
-        return Decision(sub.merchant_id, subscriptions=(waiting,))
+        waits = bill.payment.status is PaymentStatus.REQUIRES_ACTION
+        grace = GIVING_UP_GRACE if waits else IN_FLIGHT_GRACE
+        waiting = replace(sub, expires_at=now + grace, version=sub.version + 1)
+        abandoned = (sub.id,) if waits else ()
+        return Decision(sub.merchant_id, subscriptions=(waiting,), abandoned=abandoned)
     expired = replace(
         sub,
         status=after(sub.status, Happening.EXPIRE),

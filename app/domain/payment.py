@@ -121,6 +121,14 @@ class Attempt:
     look_ups: int = 0
     look_up_at: datetime | None = None
     settled_at: datetime | None = None
+    request: str | None = None
+    """All that was asked of the gateway and is no field here, as JSON; never changed."""
+    last_sent_at: datetime | None = None
+    """When it was sent again last; None: only once, when it was made."""
+    capture_sent_at: datetime | None = None
+    """When the capture of what is held was sent last."""
+    void_wanted_at: datetime | None = None
+    """Since when nobody waits for its customer any more: it is to be given up."""
     version: int = 1
 
     @property

@@ -36,6 +36,12 @@ class Refund:
     look_ups: int = 0
     look_up_at: datetime | None = None
     settled_at: datetime | None = None
+    request: str | None = None
+    """All that was asked of the gateway, as JSON, written down before it was sent; then it never
+    changes. None: it was never sent.
+    """
+    last_sent_at: datetime | None = None
+    """When it was sent again last; None: only once, when it was made."""
     version: int = 1
 
     @property

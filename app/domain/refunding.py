@@ -83,7 +83,7 @@ def settle(
             return _refused(refund, payment, outcome, now, new_id)
         case RefundPending():
             known = replace(refund, gateway_reference=outcome.gateway_reference)
-            return _later(known, PENDING, now, Status.PROCESSING)
+            return _working(known, now)
         case Unknown():
             return _later(refund, outcome.cause, now, Status.UNKNOWN)
         case NotExecuted():
@@ -112,9 +112,38 @@ def heard(
             return settle(refund, payment, outcome, now, new_id)
 
 
-def look_again(refund: Refund, detail: str, now: datetime) -> Decision:
-    """Nothing was learned: ask again later, or hand it to a person after the last time."""
-    return _later(refund, detail, now, refund.status)
+def look_again(
+    refund: Refund, detail: str, now: datetime, until: datetime | None = None
+) -> Decision:
+    """Nothing was learned: ask again later, or hand it to a person after the last time.
+
+    There is something to learn at `until`: it is not given to a person before.
+    """
+    return _later(refund, detail, now, refund.status, until=until)
+
+
+def hand_over(refund: Refund, cause: str) -> Decision:
+    """It is still on its way, and only a person can say what becomes of it: no more look-ups."""
+    if refund.status not in (Status.PROCESSING, Status.UNKNOWN):
+        return Decision(refund.merchant_id)
+    noted = replace(
+        refund, detail=MANUAL_REVIEW + cause, look_up_at=None, version=refund.version + 1
+    )
+    return Decision(refund.merchant_id, refunds=(noted,))
+
+
+def _working(refund: Refund, now: datetime) -> Decision:
+    """The gateway has it: it is asked for until it is decided, however often that is."""
+    place = min(refund.look_ups, len(LOOK_UP_DELAYS) - 1)
+    known = replace(
+        refund,
+        status=Status.PROCESSING,
+        detail=PENDING,
+        look_ups=refund.look_ups + 1,
+        look_up_at=now + LOOK_UP_DELAYS[place],
+        version=refund.version + 1,
+    )
+    return Decision(refund.merchant_id, refunds=(known,))
 
 
 def _refunded(
@@ -180,15 +209,26 @@ def _refused(
 
 
 def _later(
-    refund: Refund, detail: str, now: datetime, status: Status, *, review: bool = False
+    refund: Refund,
+    detail: str,
+    now: datetime,
+    status: Status,
+    *,
+    review: bool = False,
+    until: datetime | None = None,
 ) -> Decision:
-    last = review or refund.look_ups >= len(LOOK_UP_DELAYS)
+    at = until if until is not None and until > now else None
+    if refund.look_ups < len(LOOK_UP_DELAYS):
+        at = now + LOOK_UP_DELAYS[refund.look_ups]
+    if review:
+        at = None
+    is_said = detail.startswith(MANUAL_REVIEW) or at is not None
     later = replace(
         refund,
         status=status,
-        detail=detail if detail.startswith(MANUAL_REVIEW) or not last else MANUAL_REVIEW + detail,
+        detail=detail if is_said else MANUAL_REVIEW + detail,
         look_ups=refund.look_ups + 1,
-        look_up_at=None if last else now + LOOK_UP_DELAYS[refund.look_ups],
+        look_up_at=at,
         version=refund.version + 1,
     )
     return Decision(refund.merchant_id, refunds=(later,))

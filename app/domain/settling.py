@@ -30,7 +30,11 @@ from app.domain.payment import IN_FLIGHT, Attempt, AttemptStatus, Payment, Statu
 LOOK_UP_DELAYS: Final = tuple(
     timedelta(seconds=s) for s in (30, 120, 600, 3600, 3600, 3600, 21600, 21600, 86400, 86400)
 )
-"""When to ask about an outcome that is not known yet; after the last a person has to look."""
+"""When to ask about an outcome that is not known yet; after the last a person has to look. What the
+gateway says it is still working on is asked for at the last of these intervals from then on.
+"""
+EXPECTED_MAX: Final = timedelta(days=7)
+"""A gateway that promises an answer later than this is asked before."""
 MANUAL_REVIEW: Final = "manual_review: "
 PENDING: Final = "the gateway is processing it"
 HELD: Final = "the money is held, to be captured"
@@ -58,7 +62,7 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
         case Declined():
             return _declined(bill, attempt, outcome, now, new_id)
         case Voided():
-            return _given_up(bill, attempt, outcome, now)
+            return _given_up(bill, attempt, outcome, now, new_id)
         case _:
             return _not_over(bill, attempt, outcome, now, new_id)
 
@@ -128,12 +132,25 @@ def never_executed(bill: Bill, now: datetime) -> Decision:
         version=attempt.version + 1,
     )
     due = replace(payment, status=Status.SCHEDULED, due_at=now, version=payment.version + 1)
+    if attempt.void_wanted_at is not None:
+        due = replace(due, status=Status.REQUIRES_PAYMENT_METHOD, due_at=None)
     return Decision(payment.merchant_id, payments=(due,), attempts=(closed,))
 
 
-def look_again(attempt: Attempt, detail: str, now: datetime) -> Decision:
-    """Nothing was learned: ask again later, or hand it to a person after the last time."""
-    return Decision(attempt.merchant_id, attempts=(_later(attempt, detail, now),))
+def look_again(
+    attempt: Attempt, detail: str, now: datetime, until: datetime | None = None
+) -> Decision:
+    """Nothing was learned: ask again later, or hand it to a person after the last time.
+
+    There is something to learn at `until`: it is not given to a person before.
+    """
+    return Decision(attempt.merchant_id, attempts=(_later(attempt, detail, now, until),))
+
+
+def hand_over(attempt: Attempt, cause: str) -> Decision:
+    """It is still in flight, and only a person can say what becomes of it: no more look-ups."""
+    [noted] = review(attempt, cause).attempts or (replace(attempt, version=attempt.version + 1),)
+    return Decision(attempt.merchant_id, attempts=(replace(noted, look_up_at=None),))
 
 
 def review(attempt: Attempt, cause: str) -> Decision:
@@ -142,6 +159,32 @@ def review(attempt: Attempt, cause: str) -> Decision:
         return Decision(attempt.merchant_id)
     noted = replace(attempt, detail=MANUAL_REVIEW + cause, version=attempt.version + 1)
     return Decision(attempt.merchant_id, attempts=(noted,))
+
+
+def closed_by_hand(bill: Bill, now: datetime, new_id: NewId) -> Decision:
+    """A person says that it was never executed: it is closed, and the payment waits to be retried.
+
+    Should money have moved all the same, its news is still told to a person (see `settle`).
+    """
+    attempt, payment = bill.attempt, bill.payment
+    assert attempt is not None
+    assert attempt.status in IN_FLIGHT, "what is settled stays so"
+    closed = replace(
+        attempt,
+        status=AttemptStatus.CANCELED,
+        detail="not executed, as a person says",
+        look_up_at=None,
+        settled_at=now,
+        version=attempt.version + 1,
+    )
+    waiting = replace(
+        payment,
+        status=Status.REQUIRES_PAYMENT_METHOD,
+        due_at=None,
+        action_url=None,
+        version=payment.version + 1,
+    )
+    return _moved(waiting, closed, Type.PAYMENT_VOIDED, new_id)
 
 
 def _is_known(attempt: Attempt, captured: Succeeded) -> bool:
@@ -160,7 +203,7 @@ def _succeeded(
         attempt,
         status=AttemptStatus.SUCCEEDED,
         gateway_reference=outcome.gateway_reference,
-        network_transaction_id=outcome.network_transaction_id,
+        network_transaction_id=outcome.network_transaction_id or attempt.network_transaction_id,
         fee=outcome.fee_minor,
         detail=None,
         look_up_at=None,
@@ -232,7 +275,9 @@ def _declined(
     return with_subscriptions(decision, bill.invoice, bill.subscriptions, new_id)
 
 
-def _given_up(bill: Bill, attempt: Attempt, outcome: Voided, now: datetime) -> Decision:
+def _given_up(
+    bill: Bill, attempt: Attempt, outcome: Voided, now: datetime, new_id: NewId
+) -> Decision:
     """Nothing moved and nothing will: the attempt is closed, the payment waits to be retried."""
     closed = replace(
         attempt,
@@ -250,7 +295,7 @@ def _given_up(bill: Bill, attempt: Attempt, outcome: Voided, now: datetime) -> D
         action_url=None,
         version=bill.payment.version + 1,
     )
-    return Decision(attempt.merchant_id, payments=(waiting,), attempts=(closed,))
+    return _moved(waiting, closed, Type.PAYMENT_VOIDED, new_id)
 
 
 def _requires_action(
@@ -285,7 +330,7 @@ def _held(
         gateway_reference=outcome.gateway_reference,
         network_transaction_id=outcome.network_transaction_id or attempt.network_transaction_id,
     )
-    return _taken(bill, known, HELD, now, new_id)
+    return _taken(bill, _working(known, HELD, now), attempt.detail, new_id)
 
 
 def _pending(
@@ -296,14 +341,30 @@ def _pending(
         gateway_reference=outcome.gateway_reference or attempt.gateway_reference,
         network_transaction_id=outcome.network_transaction_id or attempt.network_transaction_id,
     )
-    return _taken(bill, known, PENDING, now, new_id)
+    known = _working(known, PENDING, now)
+    if outcome.expected_by is not None and known.look_up_at is not None:
+        expected = min(outcome.expected_by, now + EXPECTED_MAX)
+        known = replace(known, look_up_at=max(known.look_up_at, expected))
+    return _taken(bill, known, attempt.detail, new_id)
 
 
-def _taken(bill: Bill, attempt: Attempt, detail: str, now: datetime, new_id: NewId) -> Decision:
+def _working(attempt: Attempt, detail: str, now: datetime) -> Attempt:
+    """The gateway has it: it is asked for until it is decided, however often that is."""
+    place = min(attempt.look_ups, len(LOOK_UP_DELAYS) - 1)
+    return replace(
+        attempt,
+        status=AttemptStatus.PROCESSING,
+        detail=detail,
+        look_ups=attempt.look_ups + 1,
+        look_up_at=now + LOOK_UP_DELAYS[place],
+        version=attempt.version + 1,
+    )
+
+
+def _taken(bill: Bill, known: Attempt, before: str | None, new_id: NewId) -> Decision:
     """The gateway has it, and it is not decided yet; told once."""
-    known = replace(_later(attempt, detail, now), status=AttemptStatus.PROCESSING)
-    if attempt.detail == detail and bill.payment.status is Status.PROCESSING:
-        return Decision(attempt.merchant_id, attempts=(known,))
+    if known.detail == before and bill.payment.status is Status.PROCESSING:
+        return Decision(known.merchant_id, attempts=(known,))
     payment = replace(
         bill.payment, status=Status.PROCESSING, due_at=None, version=bill.payment.version + 1
     )
@@ -333,13 +394,15 @@ def _again_later(attempt: Attempt, outcome: NotExecuted, now: datetime) -> Decis
     return Decision(attempt.merchant_id, attempts=(later,))
 
 
-def _later(attempt: Attempt, detail: str, now: datetime) -> Attempt:
-    last = attempt.look_ups >= len(LOOK_UP_DELAYS)
+def _later(attempt: Attempt, detail: str, now: datetime, until: datetime | None = None) -> Attempt:
+    at = until if until is not None and until > now else None
+    if attempt.look_ups < len(LOOK_UP_DELAYS):
+        at = now + LOOK_UP_DELAYS[attempt.look_ups]
     return replace(
         attempt,
-        detail=MANUAL_REVIEW + detail if last else detail,
+        detail=MANUAL_REVIEW + detail if at is None else detail,
         look_ups=attempt.look_ups + 1,
-        look_up_at=None if last else now + LOOK_UP_DELAYS[attempt.look_ups],
+        look_up_at=at,
         version=attempt.version + 1,
     )
 

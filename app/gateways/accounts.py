@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable
 from uuid import UUID
 
 from app.gateways.base import AccountSettings, Gateway
+from app.gateways.pace import Paced
 from app.gateways.registry import open_gateway
 
 
@@ -25,7 +26,7 @@ class Gateways:
         known = self._open.get(account_id)
         if known is not None and known[0] == state:
             return known[1]
-        gateway = open_gateway(*settings())
+        gateway = Paced(open_gateway(*settings()))
         if known is not None:
             self._replaced.append(known[1])  # calls may still be under way on it
         self._open[account_id] = (state, gateway)

@@ -21,7 +21,7 @@ GatewayError
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final, Protocol
+from typing import Final, Protocol
 
 from pydantic import SecretStr
 
@@ -144,7 +144,10 @@ class CredentialCheck(StrEnum):
 class Gateway(Protocol):
     """One open account at one gateway. Safe for any number of calls at once on one event loop."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """The word by which accounts choose this gateway."""
+        ...
 
     @property
     def capabilities(self) -> Capabilities:

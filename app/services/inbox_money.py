@@ -24,7 +24,7 @@ from app.domain.refund import Refund
 from app.gateways.base import Gateway
 from app.gateways.requests import PaymentQuery, RefundQuery
 from app.runtime import Runtime
-from app.services import payments, refund_calls
+from app.services import look_ups, payments, refund_calls
 
 
 async def settle_payment(rt: Runtime, gateway: Gateway, claimed: Claimed) -> Verdict:
@@ -46,7 +46,7 @@ async def settle_payment(rt: Runtime, gateway: Gateway, claimed: Claimed) -> Ver
         return Again(f"the gateway says it is {found.reference}'s, we that it is ours")
     outcome = found.outcome
     if isinstance(outcome, Authorized) and attempt.status in IN_FLIGHT:
-        outcome = await payments.capture(gateway, attempt, outcome)
+        outcome = await look_ups.take(rt, gateway, attempt, outcome, now)
     await payments.settle_all(rt, [(attempt, outcome)], now, heard=True)
     return _second_capture(attempt, outcome) or Settled()
 

@@ -33,9 +33,10 @@ from app.runtime import Runtime
 from app.services import deeds, idempotency
 from app.services.caller import Caller
 from app.services.metadata import merged
+from app.services.moments import now_of_customer, time_of
 from app.services.pending_items import NewItem, build, lock_draft, redrafted, taxes_for
 from app.services.public import shown
-from app.services.subscriptions import collect, now_of_customer, time_of
+from app.services.subscriptions import collect
 
 ITEMS_MAX: Final = 100
 DISCOUNTS_MAX: Final = 10

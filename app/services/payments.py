@@ -14,41 +14,30 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app import ids, log
-from app.db import accounts, decisions, payments
+from app.db import accounts, decisions, payments, sends
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
 from app.domain import collection, settling
-from app.domain.collection import SEND_LEASE, Bill
+from app.domain.collection import Bill
 from app.domain.decision import Decision
 from app.domain.errors import BillingError
 from app.domain.ids import NewId
 from app.domain.outcome import (
-    Authorized,
-    DeclineAdvice,
-    DeclineCategory,
     Declined,
-    DeclineInfo,
-    DeclineReason,
-    Found,
     NotExecuted,
-    NotFound,
     Outcome,
-    Unknown,
 )
-from app.domain.payment import Attempt, Payment, Status
+from app.domain.payment import Attempt, AttemptStatus, Payment, Status
 from app.gateways.base import (
-    AuthenticationError,
     ConfigurationError,
     Gateway,
-    GatewayError,
-    InvalidRequestError,
 )
-from app.gateways.capabilities import Capabilities, NativeKey
-from app.gateways.requests import CaptureRequest, ChargeRequest, PaymentQuery
-from app.gateways.requests import Sequence as ChargeSequence
+from app.gateways.pace import WAIT_SECONDS_MAX
+from app.gateways.requests import ChargeRequest
 from app.ids import new_id
 from app.runtime import Runtime
+from app.services import charging
 from app.services.opening import open_account
 
 CHUNK: Final = 500
@@ -61,7 +50,9 @@ SETTLE_MAX: Final = 200
 LINGER_SECONDS: Final = 0.02
 """How long an answer waits for others to be settled with, while there are any under way."""
 SEND_WITHIN: Final = timedelta(seconds=60)
-"""A call that has not begun by then is not made: whoever looks it up later may rely on that."""
+"""A request that has not left by then is not sent: whoever looks it up later may rely on that."""
+BEGIN_WITHIN: Final = SEND_WITHIN - timedelta(seconds=2 * WAIT_SECONDS_MAX)
+"""A call that has not begun by then is not made: it may wait for a place, and for its turn."""
 POSTPONE: Final = timedelta(hours=1)
 TOO_LATE: Final = NotExecuted("the gateway was too slow for the calls before it")
 WALL: Final = Scope()
@@ -151,8 +142,10 @@ def _attempt(
     except (BillingError, ConfigurationError) as error:
         logger.error("collect.postponed", payment=str(payment.id), reason=str(error))
         return _postponed(payment, now), None
-    attempt = decision.attempts[0]
-    return decision, Call(attempt, gateway, charge_request(attempt, bill.invoice.number, method))
+    [attempt] = decision.attempts
+    request = charging.first_request(attempt, bill, method)
+    written = replace(attempt, request=charging.frozen(request))
+    return replace(decision, attempts=(written,)), Call(written, gateway, request)
 
 
 def _postponed(payment: Payment, now: datetime) -> Decision:
@@ -168,36 +161,6 @@ def reference(attempt_id: UUID) -> str:
     return ids.show("x", attempt_id)[-20:]
 
 
-def charge_request(attempt: Attempt, number: str | None, method: Row) -> ChargeRequest:
-    """The request of an attempt: the same attempt makes the same bytes, however often."""
-    return ChargeRequest(
-        attempt_code=attempt.reference,
-        idempotency_key=attempt.idempotency_key,
-        amount_minor=attempt.amount,
-        currency=attempt.currency,
-        payment_method_reference=method["gateway_reference"],
-        customer_reference=method["gateway_customer_reference"],
-        invoice_number=number or "",
-        description=f"Invoice {number}",
-        sequence=ChargeSequence.SUBSEQUENT
-        if method["network_transaction_id"]
-        else ChargeSequence.INITIAL,
-    )
-
-
-def query_of(attempt: Attempt, method: Row) -> PaymentQuery:
-    """How an attempt is looked for: by our reference, with all that may narrow the search."""
-    return PaymentQuery(
-        reference=attempt.reference,
-        created_at=attempt.created_at,
-        gateway_reference=attempt.gateway_reference,
-        customer_reference=method["gateway_customer_reference"],
-        payment_method_reference=method["gateway_reference"],
-        amount_minor=attempt.amount,
-        currency=attempt.currency,
-    )
-
-
 async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collected:
     """Send the calls, so many at once, and settle answers in groups while others are under way."""
     answers: asyncio.Queue[tuple[Attempt, Outcome]] = asyncio.Queue()
@@ -206,8 +169,8 @@ async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collec
 
     async def send(call: Call) -> None:
         async with places:
-            late = rt.clock.now() - begun > SEND_WITHIN
-            outcome = TOO_LATE if late else await charge(call.gateway, call.request)
+            late = rt.clock.now() - begun > BEGIN_WITHIN
+            outcome = TOO_LATE if late else await charging.charge(call.gateway, call.request)
         answers.put_nowait((call.attempt, outcome))
 
     async with asyncio.TaskGroup() as group:
@@ -230,55 +193,6 @@ async def _settle_arriving(
         expected -= len(group)
         total += await settle_all(rt, group, now)
     return total
-
-
-async def charge(gateway: Gateway, request: ChargeRequest, *, again: bool = False) -> Outcome:
-    """One call; what no retry will mend becomes a value too.
-
-    A repetition (`again`) that is refused says nothing about the call before it.
-    """
-    try:
-        return await gateway.charge(request)
-    except InvalidRequestError as error:
-        logger.error("collect.invalid_request", gateway=gateway.name, reason=str(error))
-        if again:
-            return NotExecuted("invalid_request")
-        return Declined(
-            DeclineInfo(
-                DeclineCategory.CONFIGURATION,
-                DeclineReason.PROCESSING_ERROR,
-                error.code or "invalid_request",
-                DeclineAdvice.RETRY_LATER,
-            )
-        )
-    except AuthenticationError as error:
-        logger.error("collect.credentials_refused", gateway=gateway.name, reason=str(error))
-        return NotExecuted("credentials_refused")
-    except Exception as error:
-        # A fault in an adapter says nothing about the money: the outcome is not known.
-        logger.exception("collect.adapter_fault", gateway=gateway.name)
-        return Unknown(f"adapter_fault_{type(error).__name__}")
-
-
-async def capture(gateway: Gateway, attempt: Attempt, held: Authorized) -> Outcome:
-    """Take what is held for an attempt; never more than it, however often this is asked."""
-    if (held.amount_minor, held.currency) != (attempt.amount, attempt.currency):
-        return held
-    request = CaptureRequest(
-        idempotency_key=f"{attempt.idempotency_key}-capture",
-        payment_reference=held.gateway_reference,
-        amount_minor=attempt.amount,
-        currency=attempt.currency,
-    )
-    try:
-        return await gateway.capture(request)
-    except GatewayError as error:
-        # It is held all the same: the next look-up says what became of it.
-        logger.error("collect.not_captured", gateway=gateway.name, reason=str(error))
-        return held
-    except Exception as error:
-        logger.exception("collect.adapter_fault", gateway=gateway.name)
-        return Unknown(f"adapter_fault_{type(error).__name__}", held.gateway_reference)
 
 
 async def settle_all(
@@ -325,6 +239,9 @@ async def _settle(
         subs |= {(sub.merchant_id, sub.id): sub for sub in decision.subscriptions}
         decided.append(decision)
     await decisions.record(tx, decided, now)
+    settled = (attempt for decision in decided for attempt in decision.attempts)
+    paid = [attempt for attempt in settled if attempt.status is AttemptStatus.SUCCEEDED]
+    await sends.keep_network_ids(tx, paid)
     succeeded = sum(payment.status is Status.SUCCEEDED for d in decided for payment in d.payments)
     return Collected(len(answers), succeeded)
 
@@ -338,108 +255,3 @@ def _decide(
     except Exception as error:
         logger.exception("collect.unsettled", attempt=str(attempt.id))
         return settling.look_again(attempt, f"it cannot be settled: {error}", now)
-
-
-async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
-    """Find out about attempts that are in flight for too long; the number looked into.
-
-    As many at a time as may be in flight, so that none waits until its lease is over.
-    """
-    looked, limit = 0, min(SETTLE_MAX, rt.settings.charges_in_flight)
-    for _ in range(CHUNKS_MAX):
-        at = now or rt.clock.now()
-        async with rt.db.begin_system() as tx:
-            attempts = await payments.claim_look_ups(tx, scope, at, at + SEND_LEASE, limit)
-            # A method detached since, or an account closed, must not hide what became of a charge.
-            methods = await payments.methods(
-                tx, [(a.merchant_id, a.payment_method_id) for a in attempts], usable=False
-            )
-        if not attempts:
-            break
-        places = asyncio.Semaphore(rt.settings.charges_in_flight)
-        async with asyncio.TaskGroup() as group:
-            for attempt in attempts:
-                method = methods.get((attempt.merchant_id, attempt.payment_method_id))
-                group.create_task(_resolve(rt, attempt, method, places, at))
-        looked += len(attempts)
-    return looked
-
-
-async def _resolve(
-    rt: Runtime, attempt: Attempt, method: Row | None, places: asyncio.Semaphore, now: datetime
-) -> None:
-    """Look one attempt up; a fault in it is logged, and the lease brings it back."""
-    try:
-        await _find_out(rt, attempt, method, places, now)
-    except Exception:
-        logger.exception("resolve.fault", attempt=str(attempt.id))
-
-
-async def _find_out(
-    rt: Runtime, attempt: Attempt, method: Row | None, places: asyncio.Semaphore, now: datetime
-) -> None:
-    """Ask the gateway; repeat the call only where its key makes that safe; else wait."""
-    if method is None:
-        await _record_alone(rt, attempt, "the payment method or account is gone", now)
-        return
-    gateway = open_account(rt, method)
-    async with places:
-        found = await gateway.find_payment(query_of(attempt, method))
-    age = int((now - attempt.created_at).total_seconds())
-    capabilities = gateway.capabilities
-    match found:
-        case Found(outcome=outcome, others=others):
-            if isinstance(outcome, Authorized):
-                async with places:
-                    outcome = await capture(gateway, attempt, outcome)
-            await settle_all(rt, [(attempt, outcome)], now)
-            if others:
-                logger.error("collect.charged_twice", attempt=str(attempt.id), others=others)
-                await _review(rt, attempt, f"the gateway has it more than once: {others}")
-        case NotFound() if _may_repeat(capabilities, age):
-            # The same key is safe even if the first call is still under way; a new one is not.
-            request = charge_request(attempt, await _number(rt, attempt), method)
-            async with places:
-                outcome = await charge(gateway, request, again=True)
-            await settle_all(rt, [(attempt, outcome)], now)
-        case NotFound(definitive=True) if capabilities.absence_is_proof(age - SEND_WITHIN.seconds):
-            await _record_alone(rt, attempt, None, now)
-        case NotFound():
-            await _record_alone(rt, attempt, "the gateway does not show it yet", now)
-        case _:
-            await _record_alone(rt, attempt, f"look-up failed: {found.cause}", now)
-
-
-def _may_repeat(capabilities: Capabilities, age: int) -> bool:
-    key = capabilities.charge_repeatability
-    return isinstance(key, NativeKey) and key.covers(age)
-
-
-async def _review(rt: Runtime, attempt: Attempt, cause: str) -> None:
-    """Leave word for a person, whatever became of the attempt."""
-    async with rt.db.begin_system() as tx:
-        [(fresh, _)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
-        await decisions.record(tx, [settling.review(fresh, cause)], rt.clock.now())
-
-
-async def _record_alone(rt: Runtime, attempt: Attempt, detail: str | None, now: datetime) -> None:
-    """Note that nothing was learned; without a detail: that it was never executed."""
-    async with rt.db.begin_system() as tx:
-        [(fresh, payment)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
-        if fresh.look_up_at is None:
-            return
-        [bill] = await payments.load_bills(tx, [payment])
-        if detail is None and fresh.gateway_reference is not None:
-            detail = f"the gateway does not know its own {fresh.gateway_reference} any more"
-        if detail is None:
-            decision = settling.never_executed(replace(bill, attempt=fresh), now)
-        else:
-            decision = settling.look_again(fresh, detail, now)
-        await decisions.record(tx, [decision], now)
-
-
-async def _number(rt: Runtime, attempt: Attempt) -> str | None:
-    async with rt.db.begin_system() as tx:
-        [(_, payment)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
-        [bill] = await payments.load_bills(tx, [payment])
-    return bill.invoice.number

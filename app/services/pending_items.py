@@ -38,7 +38,7 @@ from app.runtime import Runtime
 from app.services import idempotency
 from app.services.caller import Caller
 from app.services.metadata import merged
-from app.services.subscriptions import now_of_customer, time_of
+from app.services.moments import now_of_customer, time_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

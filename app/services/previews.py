@@ -29,11 +29,11 @@ from app.services import changes, enrolment, phasing
 from app.services.caller import Caller
 from app.services.changes import ChangeSubscription, MoveAnchor
 from app.services.enrolment import CreateSubscription
+from app.services.moments import time_of
 from app.services.subscriptions import (
     Cancel,
     check_version,
     now_of_customer,
-    time_of,
     way_of,
 )
 

@@ -25,7 +25,7 @@ from app.gateways.reports import GatewayTransaction, TransactionKind, Transactio
 from app.gateways.requests import TimeWindow
 from app.ids import new_id, show
 from app.runtime import Runtime
-from app.services import idempotency, payments, refunds
+from app.services import idempotency, look_ups, payments, refunds
 from app.services.caller import Caller
 from app.services.opening import open_account
 from app.services.public import shown
@@ -212,7 +212,7 @@ async def _settle_first(rt: Runtime, run: Row) -> None:
     """Nothing that is in flight is compared before the gateway was asked about it."""
     async with rt.db.begin_system() as tx:
         await rows.hasten(tx, run["merchant_id"], run["gateway_account_id"], rt.clock.now())
-    await payments.resolve_due(rt)
+    await look_ups.resolve_due(rt)
     await refunds.resolve_due(rt)
 
 

@@ -38,7 +38,7 @@ from app.gateways.capabilities import NativeKey
 from app.gateways.requests import RefundQuery, RefundRequest
 from app.ids import new_id, show
 from app.runtime import Runtime
-from app.services import deeds, idempotency, refund_calls, refunds
+from app.services import deeds, idempotency, look_ups, refund_calls, refunds
 from app.services import payments as paying
 from app.services.caller import Caller
 from app.services.opening import open_account
@@ -332,7 +332,7 @@ async def _settle(rt: Runtime, row: Row, now: datetime) -> None:
     """What is in flight here is asked for, by the same way as ever."""
     async with rt.db.begin_system() as tx:
         await rows.hasten(tx, row["merchant_id"], row["gateway_account_id"], now)
-    await paying.resolve_due(rt)
+    await look_ups.resolve_due(rt)
     await refunds.resolve_due(rt)
     async with rt.db.begin(row["merchant_id"]) as tx:
         await rows.settled_meanwhile(tx, row, now)

@@ -1,10 +1,16 @@
-"""Refunds on their way: a reservation that is committed is sent, and its answer settled."""
+"""Refunds on their way: what is asked is written down, sent, and its answer settled."""
 
+import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
 
 from app import log
-from app.db import decisions, payments
+from app.db import decisions, payments, sends
+from app.db.base import Row
 from app.domain import refunding
 from app.domain.outcome import (
     NotExecuted,
@@ -15,24 +21,47 @@ from app.domain.outcome import (
 )
 from app.domain.refund import Refund
 from app.gateways.base import AuthenticationError, Gateway, InvalidRequestError
-from app.gateways.requests import RefundRequest
+from app.gateways.pace import WAIT_SECONDS_MAX
+from app.gateways.requests import RefundQuery, RefundRequest
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services.opening import open_account
 
+AT_ONCE: Final = 20
+"""Refunds of one decision that are sent at the same time."""
+SEND_WITHIN: Final = timedelta(seconds=60)
+"""A request that has not left by then is not sent: whoever looks it up later may rely on that."""
+BEGIN_WITHIN: Final = SEND_WITHIN - timedelta(seconds=2 * WAIT_SECONDS_MAX)
+"""A call that has not begun by then is not made: it may wait for a place, and for its turn."""
+TOO_LATE: Final = NotExecuted("the gateway was too slow for the calls before it")
 logger = log.get(__name__)
 
 
 async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> None:
-    """Send refunds that are reserved and committed, and settle what the gateway answers."""
+    """Send refunds that are reserved and committed, and settle what the gateway answers.
+
+    Those that somebody else is sending are left to them.
+    """
     if not reserved:
         return
+    begun, places = rt.clock.now(), asyncio.Semaphore(AT_ONCE)
     async with rt.db.begin_system() as tx:
         calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in reserved])
-    for refund in reserved:
-        call = calls[refund.merchant_id, refund.id]
-        request = request_of(refund, call["payment_reference"])
-        await settle(rt, refund, await send(open_account(rt, call), request), now)
+        asked = {(r.merchant_id, r.id): request_of(r, calls[r.merchant_id, r.id]) for r in reserved}
+        mine = await sends.freeze_refunds(tx, [(key, frozen(r)) for key, r in asked.items()])
+
+    async def one(refund: Refund) -> None:
+        key = refund.merchant_id, refund.id
+        async with places:
+            late = rt.clock.now() - begun > BEGIN_WITHIN
+            gateway = open_account(rt, calls[key])
+            outcome = TOO_LATE if late else await send(gateway, asked[key])
+            await settle(rt, refund, outcome, now)
+
+    async with asyncio.TaskGroup() as group:
+        for refund in reserved:
+            if (refund.merchant_id, refund.id) in mine:
+                group.create_task(one(refund))
 
 
 async def send(gateway: Gateway, request: RefundRequest, *, again: bool = False) -> RefundOutcome:
@@ -53,12 +82,38 @@ async def send(gateway: Gateway, request: RefundRequest, *, again: bool = False)
         return Unknown(f"adapter_fault_{type(error).__name__}")
 
 
-def request_of(refund: Refund, payment_reference: str) -> RefundRequest:
-    """The request of a refund: the same one makes the same bytes, however often."""
+def request_of(refund: Refund, call: Row) -> RefundRequest:
+    """The request of a refund that was never sent; `call` is a row of `payments.refund_calls`."""
     return RefundRequest(
         refund_code=refund.reference,
         idempotency_key=refund.idempotency_key,
-        payment_reference=payment_reference,
+        payment_reference=call["payment_reference"],
+        amount_minor=refund.amount,
+        currency=refund.currency,
+        payment_amount_minor=call["payment_amount"],
+        last_four=call["last_four"],
+    )
+
+
+def frozen(request: RefundRequest) -> str:
+    """All of a request, as JSON."""
+    return orjson.dumps(asdict(request)).decode()
+
+
+def request_again(refund: Refund) -> RefundRequest:
+    """The request exactly as it was first sent."""
+    assert refund.request is not None
+    given: dict[str, Any] = orjson.loads(refund.request)
+    return RefundRequest(**given)
+
+
+def query_of(refund: Refund, call: Row) -> RefundQuery:
+    """How a refund is looked for: by our reference, with all that may narrow the search."""
+    return RefundQuery(
+        reference=refund.reference,
+        created_at=refund.created_at,
+        gateway_reference=refund.gateway_reference,
+        payment_reference=call["payment_reference"],
         amount_minor=refund.amount,
         currency=refund.currency,
     )

@@ -2,12 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from app import ids, log
-from app.db import decisions, payments
+from app.db import decisions, payments, sends
 from app.db.base import Row
 from app.db.scope import Scope
 from app.domain import refunding
@@ -18,10 +18,10 @@ from app.domain.outcome import (
     NotFound,
     RefundDeclined,
     RefundDeclineReason,
+    RefundPending,
 )
 from app.domain.refund import Refund
-from app.gateways.capabilities import NativeKey
-from app.gateways.requests import RefundQuery
+from app.gateways.capabilities import Capabilities, NativeKey
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import deeds, idempotency, refund_calls
@@ -31,6 +31,7 @@ from app.services.opening import open_account
 from app.services.payments import WALL, reference
 
 LOOK_UPS_AT_ONCE: Final = 100
+ABSENT: Final = "the gateway does not show it yet"
 logger = log.get(__name__)
 
 
@@ -45,6 +46,13 @@ class CreateRefund:
 
 async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
     """Refund a payment, in whole or in part. Raises NotFound, Conflict, InvalidRequest."""
+    refund, now = await reserve(rt, caller, cmd)
+    await refund_calls.carry_out(rt, [refund], now)
+    return refund.id
+
+
+async def reserve(rt: Runtime, caller: Caller, cmd: CreateRefund) -> tuple[Refund, datetime]:
+    """The refund, reserved and not yet sent; and when that was, for the customer."""
     async with rt.db.begin(caller.merchant_id) as tx:
         payment = await payments.lock(tx, cmd.payment_id)
         now = await subscribing.now_of_customer(rt, tx, payment.customer_id)
@@ -58,8 +66,7 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
         refund = decision.refunds[0]
         await deeds.note(tx, caller, "refund.created", refund.id, now, amount=refund.amount)
         await idempotency.answered(tx, caller, ids.show("re", refund.id))
-    await refund_calls.carry_out(rt, decision.refunds, now)
-    return refund.id
+    return refund, now
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
@@ -85,36 +92,57 @@ async def _resolve(rt: Runtime, refund: Refund, call: Row, now: datetime) -> Non
 
 
 async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
-    gateway = open_account(rt, call)
-    query = RefundQuery(
-        reference=refund.reference,
-        created_at=refund.created_at,
-        gateway_reference=refund.gateway_reference,
-        payment_reference=call["payment_reference"],
-        amount_minor=refund.amount,
-        currency=refund.currency,
-    )
-    found = await gateway.find_refund(query)
-    age = int((now - refund.created_at).total_seconds())
+    if refund.request is None:  # it was never sent
+        await refund_calls.carry_out(rt, [refund], now)
+        return
+    gateway, begun = open_account(rt, call), rt.clock.now()
+    can = gateway.capabilities
+    age = now - refund.created_at
+    since_sent = now - (refund.last_sent_at or refund.created_at) - refund_calls.SEND_WITHIN
+    found = await gateway.find_refund(refund_calls.query_of(refund, call))
     match found:
+        case Found(outcome=RefundPending()) if age.total_seconds() > can.pending_seconds_max:
+            await _hand_over(rt, refund, now)
         case Found(outcome=outcome):
             await refund_calls.settle(rt, refund, outcome, now)
-        case NotFound():
-            key = gateway.capabilities.refund_repeatability
-            if isinstance(key, NativeKey) and key.covers(age):
-                request = refund_calls.request_of(refund, call["payment_reference"])
+        case NotFound() if _may_repeat(can, refund, age):
+            async with rt.db.begin_system() as tx:
+                await sends.mark_refund_sent(tx, (refund.merchant_id, refund.id), now)
+            outcome = refund_calls.TOO_LATE
+            if rt.clock.now() - begun <= refund_calls.BEGIN_WITHIN:
+                request = refund_calls.request_again(refund)
                 outcome = await refund_calls.send(gateway, request, again=True)
-                await refund_calls.settle(rt, refund, outcome, now)
-            elif found.definitive and gateway.capabilities.absence_is_proof(age):
-                absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
-                await refund_calls.settle(rt, refund, absent, now)
-            else:
-                await _wait(rt, refund, "the gateway does not show it yet", now)
+            await refund_calls.settle(rt, refund, outcome, now)
+        case NotFound(definitive=True) if can.absence_is_proof(int(since_sent.total_seconds())):
+            absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
+            await refund_calls.settle(rt, refund, absent, now)
+        case NotFound(definitive=True):
+            seconds = max(can.lookup_freshness_seconds, can.effect_latest_seconds) + 1
+            await _wait(rt, refund, ABSENT, now, now - since_sent + timedelta(seconds=seconds))
+        case NotFound():
+            await _wait(rt, refund, ABSENT, now)
         case _:
             await _wait(rt, refund, f"look-up failed: {found.cause}", now)
 
 
-async def _wait(rt: Runtime, refund: Refund, detail: str, now: datetime) -> None:
+def _may_repeat(can: Capabilities, refund: Refund, age: timedelta) -> bool:
+    key = can.refund_repeatability
+    is_keyed = isinstance(key, NativeKey) and key.covers(int(age.total_seconds()))
+    return is_keyed and refund.gateway_reference is None
+
+
+async def _hand_over(rt: Runtime, refund: Refund, now: datetime) -> None:
+    """A person has to say what becomes of it; nobody asks any more."""
+    logger.error("refund.overdue", refund=str(refund.id))
     async with rt.db.begin(refund.merchant_id) as tx:
         fresh, _ = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
-        await decisions.record(tx, [refunding.look_again(fresh, detail, now)], now)
+        decision = refunding.hand_over(fresh, "the gateway has not decided it in time")
+        await decisions.record(tx, [decision], now)
+
+
+async def _wait(
+    rt: Runtime, refund: Refund, detail: str, now: datetime, until: datetime | None = None
+) -> None:
+    async with rt.db.begin(refund.merchant_id) as tx:
+        fresh, _ = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
+        await decisions.record(tx, [refunding.look_again(fresh, detail, now, until)], now)

@@ -12,6 +12,7 @@ from app.services import (
     finalizing,
     inbox_settling,
     kept_methods,
+    look_ups,
     payments,
     price_moves,
     refunds,
@@ -103,7 +104,7 @@ async def sweep(rt: Runtime) -> Sweep:
     ran = await renewals.renew_due(rt)
     final = await finalizing.finalize_due(rt)
     collected = await payments.collect_due(rt)
-    looked = await payments.resolve_due(rt) + await refunds.resolve_due(rt)
+    looked = await look_ups.resolve_due(rt) + await refunds.resolve_due(rt)
     clocks = await test_clocks.advance_all(rt)
     await price_moves.run_due(rt)
     await inbox_settling.settle_due(rt)

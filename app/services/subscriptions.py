@@ -17,6 +17,7 @@ from app.db import (
     redemptions,
     subscriptions,
 )
+from app.db import payments as payment_rows
 from app.db.base import Tx
 from app.domain import command, lifecycle, signup
 from app.domain.billing import Account
@@ -28,10 +29,21 @@ from app.domain.shop import FAULTS
 from app.domain.subscription import Subscription
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, enrolment, idempotency, payments, phasing, refund_calls, stepping
+from app.services import (
+    deeds,
+    enrolment,
+    idempotency,
+    payment_actions,
+    payments,
+    phasing,
+    refund_calls,
+    stepping,
+)
 from app.services.caller import Caller
 from app.services.enrolment import CreateSubscription
 from app.services.metadata import merged
+from app.services.moments import now_of_customer as now_of_customer  # noqa: PLC0414
+from app.services.moments import time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,25 @@ async def collect(rt: Runtime, decision: Decision, now: datetime) -> None:
 
 
 async def cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
-    """End a subscription now, when its period is over, or at a date; credit what comes back."""
+    """End a subscription now, when its period is over, or at a date; credit what comes back.
+
+    A first payment that waits for its customer is given up before. Raises Unavailable where the
+    gateway does not answer to that.
+    """
+    try:
+        return await _cancel(rt, caller, cmd)
+    except Conflict as error:
+        if error.code != "payment_in_flight":
+            raise
+        async with rt.db.begin(caller.merchant_id) as tx:
+            waits = await payment_rows.waiting_for_customer(tx, cmd.id)
+        if waits is None:
+            raise
+    await payment_actions.give_up(rt, await payment_actions.load(rt, caller, waits))
+    return await _cancel(rt, caller, cmd)
+
+
+async def _cancel(rt: Runtime, caller: Caller, cmd: Cancel) -> UUID:
     async with rt.db.begin(caller.merchant_id) as tx:
         account, now = await lock_caught_up(rt, tx, cmd.id, cmd.expected_version)
         way = await way_of(tx, account, cmd)
@@ -188,21 +218,6 @@ async def unpark(rt: Runtime, caller: Caller, subscription_id: UUID) -> UUID:
         await idempotency.answered(tx, caller, ids.show("sub", subscription_id))
     await rt.bell.ring("renew")
     return subscription_id
-
-
-def time_of(rt: Runtime, frozen_at: datetime | None, clock_status: str | None) -> datetime:
-    """What time it is for a customer: the wall clock's, or its test clock's while that stands."""
-    if frozen_at is None:
-        return rt.clock.now()
-    if clock_status == "advancing":
-        raise Conflict("The customer's test clock is advancing.", code="test_clock_advancing")
-    return frozen_at
-
-
-async def now_of_customer(rt: Runtime, tx: Tx, customer_id: UUID) -> datetime:
-    """What time it is for a customer, inside a transaction of its merchant."""
-    clock = await billing.clock_of_customer(tx, customer_id)
-    return time_of(rt, clock["frozen_at"] if clock else None, clock["status"] if clock else None)
 
 
 async def lock_caught_up(

@@ -20,7 +20,15 @@ from app.db.scope import Scope
 from app.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import finalizing, idempotency, kept_methods, payments, refunds, renewals
+from app.services import (
+    finalizing,
+    idempotency,
+    kept_methods,
+    look_ups,
+    payments,
+    refunds,
+    renewals,
+)
 from app.services.caller import Caller
 
 STEP: Final = timedelta(days=1)
@@ -113,7 +121,7 @@ async def _advance(rt: Runtime, clock: Row, progress: Callable[[Progress], None]
         invoices += ran.invoices
         await finalizing.finalize_due(rt, scope, at)
         collected += await payments.collect_due(rt, scope, at)
-        await payments.resolve_due(rt, scope, at)
+        await look_ups.resolve_due(rt, scope, at)
         await refunds.resolve_due(rt, scope, at)
         await kept_methods.tell_expiring(rt, scope, at)
         if progress is not None:

@@ -56,62 +56,76 @@ class LookUps:
 
         async def handler(request: Request) -> Response:
             own_id = request.path_params["id"]
-            self._sim.bank.settle_due()
-            rows = self._sim.bank.found(self._sim.ledger.by_id(kind, own_id))
-            if not rows:
-                raise Refusal(404, "not_found", f"No such {kind}.")
-            return await self._sim.seen(request, own_id, rows[0])
+            return await self._sim.seen(request, own_id, lambda: self._one(kind, own_id))
 
         return handler
+
+    def _one(self, kind: str, own_id: str) -> dict[str, Any]:
+        rows = self._sim.bank.found(self._sim.ledger.by_id(kind, own_id))
+        if not rows:
+            raise Refusal(404, "not_found", f"No such {kind}.")
+        return rows[0]
 
     def find(self, kind: str) -> Handler:
         """GET /v1/charges?reference= and /v1/refunds?reference=."""
 
         async def handler(request: Request) -> Response:
             reference = needed(request, "reference")
-            self._sim.bank.settle_due()
-            rows = self._sim.bank.found(self._sim.ledger.by_reference(kind, reference))
-            return await self._sim.seen(request, reference, {"object": "list", "data": rows})
+
+            def look() -> dict[str, Any]:
+                rows = self._sim.bank.found(self._sim.ledger.by_reference(kind, reference))
+                return {"object": "list", "data": rows}
+
+            return await self._sim.seen(request, reference, look)
 
         return handler
 
     async def orders(self, request: Request) -> Response:
         """GET /v1/orders?receipt=, oldest first."""
         receipt = needed(request, "receipt")
-        rows = self._sim.ledger.find("orders", receipt=receipt)
-        return await self._sim.seen(request, receipt, {"object": "list", "data": rows})
+
+        def look() -> dict[str, Any]:
+            rows = self._sim.ledger.find("orders", receipt=receipt)
+            return {"object": "list", "data": rows}
+
+        return await self._sim.seen(request, receipt, look)
 
     async def transactions(self, request: Request) -> Response:
         """GET /v1/transactions?start=&end=&after=&limit=: charges and refunds made in a window."""
         start, end = number(request, "start", 0), number(request, "end", LAST_MS)
         after, limit = number(request, "after", 0), page_size(request)
-        self._sim.bank.settle_due()
-        rows = self._sim.ledger.made_between(start, end, after, limit + 1)
-        shown = self._sim.bank.found(rows[:limit])
-        return await self._sim.seen(request, f"{after}", page_of(rows, shown, limit))
+
+        def look() -> dict[str, Any]:
+            rows = self._sim.ledger.made_between(start, end, after, limit + 1)
+            return page_of(rows, self._sim.bank.found(rows[:limit]), limit)
+
+        return await self._sim.seen(request, f"{after}", look)
 
     async def disputes(self, request: Request) -> Response:
         """GET /v1/disputes?start=&end=&after=&limit=: opened or changed in a window."""
         start, end = number(request, "start", 0), number(request, "end", LAST_MS)
         after, limit = number(request, "after", 0), page_size(request)
-        rows = self._sim.disputes.changed_between(start, end, after, limit + 1)
-        shown = [disputes.show(row) for row in rows[:limit]]
-        return await self._sim.seen(request, f"{after}", page_of(rows, shown, limit))
+
+        def look() -> dict[str, Any]:
+            rows = self._sim.disputes.changed_between(start, end, after, limit + 1)
+            return page_of(rows, [disputes.show(row) for row in rows[:limit]], limit)
+
+        return await self._sim.seen(request, f"{after}", look)
 
     async def dispute(self, request: Request) -> Response:
         """GET /v1/disputes/{id}."""
         own_id = request.path_params["id"]
-        return await self._sim.seen(request, own_id, self._sim.disputes.one(own_id))
+        return await self._sim.seen(request, own_id, lambda: self._sim.disputes.one(own_id))
 
     async def payment_method(self, request: Request) -> Response:
         """GET /v1/payment_methods/{id}."""
         own_id = request.path_params["id"]
-        return await self._sim.seen(request, own_id, self._sim.vault.method(own_id))
+        return await self._sim.seen(request, own_id, lambda: self._sim.vault.method(own_id))
 
     async def setup(self, request: Request) -> Response:
         """GET /v1/setups/{id}."""
         own_id = request.path_params["id"]
-        return await self._sim.seen(request, own_id, self._sim.vault.setup(own_id))
+        return await self._sim.seen(request, own_id, lambda: self._sim.vault.setup(own_id))
 
     async def account(self, request: Request) -> Response:
         """GET /v1/account: whether the secret is right."""

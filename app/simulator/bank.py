@@ -161,7 +161,7 @@ class Bank:
             return {"status": "declined", "decline_code": code}
         if behaviour.requires_action:
             return {"status": "requires_action", "client_secret": secrets.token_urlsafe(18)}
-        if not body.capture:
+        if behaviour.is_held or not body.capture:
             return {"status": "authorized"}
         if behaviour.settles_to is not None:
             return pending(behaviour.settles_to, now_ms)
@@ -281,7 +281,6 @@ class Bank:
             "decline_code": row.get("decline_code"),
             "action_url": f"{self._url}/actions/{row['id']}?secret={secret}" if waits else None,
             "client_secret": secret,
-            "expected_by": row.get("settles_at"),
             "expires_at": row["created_at"] + AUTHORIZED_MS if status == "authorized" else None,
             "created_at": row["created_at"],
         }

@@ -35,6 +35,8 @@ class Behaviour:
     declines: int | None = None
     """How many charges are declined before they succeed; None means all of them."""
     requires_action: bool = False
+    is_held: bool = False
+    """The money is only held, whatever was asked for."""
     settles_to: str | None = None
     """A charge is `pending` first, then this."""
     fault: str | None = None
@@ -48,6 +50,8 @@ AFTER_DECLINES: Final = re.compile(r"pm_sim_succeeds_after_(\d{1,3})_declines(?:
 STEMS: Final = {
     "pm_sim_ok": Behaviour(),
     "pm_sim_requires_action": Behaviour(requires_action=True),
+    "pm_sim_authorized": Behaviour(is_held=True),
+    "pm_sim_pending_forever": Behaviour(settles_to="pending"),
     "pm_sim_pending_then_succeeds": Behaviour(settles_to="succeeded"),
     "pm_sim_pending_then_fails": Behaviour(settles_to="declined"),
     "pm_sim_timeout": Behaviour(fault="timeout_after_effect"),

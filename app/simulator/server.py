@@ -215,13 +215,20 @@ class Simulator:
         finally:
             self._running.discard(call.key)
 
-    async def seen(self, request: Request, key: str, content: dict[str, Any]) -> Response:
-        """An answer to a look-up, once what it shows is on disk, through the weather."""
-        await self.ledger.committed()
+    async def seen(
+        self, request: Request, key: str, look: Callable[[], dict[str, Any]]
+    ) -> Response:
+        """What a look-up finds, once it is on disk, through the weather."""
         strike = self.weather.strike(Operation.LOOKUP, key, None)
         if strike.delay_ms:
             await asyncio.sleep(strike.delay_ms / 1000)
-        return await spoil(request, strike.fault, json(200, content))
+        self.bank.settle_due()
+        try:
+            response = json(200, look())
+        except Refusal as refusal:
+            response = refusal_of(refusal)
+        await self.ledger.committed()
+        return await spoil(request, strike.fault, response)
 
     async def faults(self, request: Request) -> Response:
         """GET, PUT (replaces them all) and DELETE /v1/faults."""
@@ -239,9 +246,14 @@ def refusing(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Refusal as refusal:
-            return failure(refusal.status, refusal.code, refusal.message, refusal.param)
+            return refusal_of(refusal)
 
     return answer
+
+
+def refusal_of(refusal: Refusal) -> Response:
+    """A refusal as an answer."""
+    return failure(refusal.status, refusal.code, refusal.message, refusal.param)
 
 
 def idempotency_key(request: Request) -> str:

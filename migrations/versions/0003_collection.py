@@ -320,6 +320,25 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'received'"),
     )
+    op.add_column(
+        "payment_attempts",
+        sa.Column("request", postgresql.JSON(astext_type=sa.Text()), nullable=True),
+    )
+    op.add_column(
+        "payment_attempts",
+        sa.Column("last_sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "payment_attempts",
+        sa.Column("capture_sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "payment_attempts",
+        sa.Column("void_wanted_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "payment_methods", sa.Column("network_transaction_amount", sa.BigInteger(), nullable=True)
+    )
     op.add_column("payment_methods", sa.Column("fingerprint", sa.Text(), nullable=True))
     op.add_column(
         "payment_methods",
@@ -355,6 +374,12 @@ def upgrade() -> None:
         ["expiry_year", "expiry_month"],
         unique=False,
         postgresql_where=sa.text("detached_at IS NULL"),
+    )
+    op.add_column(
+        "refunds", sa.Column("request", postgresql.JSON(astext_type=sa.Text()), nullable=True)
+    )
+    op.add_column(
+        "refunds", sa.Column("last_sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
     )
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
     op.create_check_constraint(
@@ -399,6 +424,8 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_gateway_accounts_check_result"), "gateway_accounts", type_="check")
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_index("uq_refunds_reference", table_name="refunds")
+    op.drop_column("refunds", "last_sent_at")
+    op.drop_column("refunds", "request")
     op.drop_index(
         "ix_payment_methods_expiry",
         table_name="payment_methods",
@@ -416,6 +443,11 @@ def downgrade() -> None:
     op.drop_column("payment_methods", "refreshed_at")
     op.drop_column("payment_methods", "is_usable")
     op.drop_column("payment_methods", "fingerprint")
+    op.drop_column("payment_methods", "network_transaction_amount")
+    op.drop_column("payment_attempts", "void_wanted_at")
+    op.drop_column("payment_attempts", "capture_sent_at")
+    op.drop_column("payment_attempts", "last_sent_at")
+    op.drop_column("payment_attempts", "request")
     op.drop_index(
         "ix_inbound_events_subject",
         table_name="inbound_events",

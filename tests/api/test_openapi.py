@@ -77,7 +77,7 @@ def test_operations_are_named_for_what_they_do(document) -> None:
         "create get list update delete cancel keep unpark pay void mark advance attach detach "
         "repair dismiss "
         "revoke calculate seed change pause resume preview explain finalize put release "
-        "execute disable enable check retry open complete"
+        "execute disable enable check retry open complete reveal rotate ping replay resend"
     )
     for name in names:
         assert name.split("_")[0] in verbs.split(), name

@@ -217,6 +217,8 @@ BODIES = {
     "create_reconciliation": [{"gateway_account_id": "gateway_account"}],
     "repair_reconciliation_difference": [{}],
     "dismiss_reconciliation_difference": [{"note": "no"}],
+    "cancel_payment": [{}],
+    "resolve_payment": [{"outcome": "not_executed"}],
     "update_billing_settings": None,
     "create_test_clock": None,
     "advance_test_clock": [{"frozen_at": "2032-01-01T00:00:00Z"}],

@@ -26,14 +26,14 @@ from pydantic import SecretStr
 from app.bell import Silent
 from app.clock import ManualClock
 from app.runtime import Runtime, open_runtime
-from app.services import payments, price_moves, refunds, renewals, test_clocks
+from app.services import look_ups, payments, price_moves, refunds, renewals, test_clocks
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 WORK = {
     "renew": renewals.renew_due,
     "collect": payments.collect_due,
-    "resolve": payments.resolve_due,
+    "resolve": look_ups.resolve_due,
     "refunds": refunds.resolve_due,
     "advance": test_clocks.advance_all,
     "migrate": price_moves.run_due,

@@ -7,7 +7,7 @@ import pytest
 from app.domain.errors import Conflict, InvalidRequest
 from app.services import refunds
 from tests.simulator import SimulatorProcess
-from tests.world import World
+from tests.world import World, until
 
 
 async def paid(world: World, token: str = "pm_sim_ok") -> dict:
@@ -113,9 +113,7 @@ async def test_a_refund_survives_the_death_of_the_process_that_asked_for_it(
     payment = await paid(world)
     simulator.set_fault("latency", delay_ms=300, operations=["refund"], count=1)
     asking = asyncio.create_task(world.refund(payment["id"], 400))
-    async with asyncio.timeout(5):
-        while not await rows(world):  # noqa: ASYNC110  the row is another transaction's
-            await asyncio.sleep(0.01)
+    await until(lambda: simulator.request("GET", "/v1/faults")["faults"][0]["count"] == 0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import BillingError, Conflict
 from app.domain.invoice import Collection
-from app.services import payments, refunds, renewals
+from app.services import look_ups, payments, refunds, renewals
 from tests.simulator import SimulatorProcess
 from tests.world import PAID, START, World
 
@@ -61,7 +61,7 @@ async def test_look_ups_that_run_together_settle_once(
     await world.told()
     simulator.clear_faults()
     world.clock.advance(timedelta(minutes=1))
-    await asyncio.gather(*(payments.resolve_due(world.rt) for _ in range(4)))
+    await asyncio.gather(*(look_ups.resolve_due(world.rt) for _ in range(4)))
     await world.expect(*PAID * 10)
     assert world.charged() == [(1000, "EUR")] * 10
     await world.assert_clean()
@@ -208,7 +208,7 @@ async def test_everything_at_once_ends_in_clean_books(world: World) -> None:
             *(world.refund(payment, 77) for payment in paid[:4]),
             renewals.renew_due(world.rt),
             payments.collect_due(world.rt),
-            payments.resolve_due(world.rt),
+            look_ups.resolve_due(world.rt),
         )
     for _ in range(3):
         world.clock.advance(timedelta(minutes=5))

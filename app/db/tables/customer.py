@@ -70,6 +70,7 @@ payment_methods = tenant_table(
     small("expiry_month", null=True),
     small("expiry_year", null=True),
     string("network_transaction_id", null=True),
+    minor("network_transaction_amount", null=True),
     document("mandate"),
     string("fingerprint", null=True),
     Column("is_usable", Boolean, nullable=False, server_default=text("true")),

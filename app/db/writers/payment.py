@@ -1,7 +1,9 @@
 """Payments, and each attempt at them, as rows."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from app.db import bulk, tables
 from app.db.base import Tx
@@ -100,6 +102,7 @@ ATTEMPT_COLUMNS: Final = (
     "amount",
     "idempotency_key",
     "reference",
+    "request",
     "created_at",
 )
 
@@ -139,9 +142,30 @@ async def write_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
             a.amount,
             a.idempotency_key,
             a.reference,
+            a.request,
             a.created_at,
         )
         for a in attempts
         if a.version == 1
     ]
     await bulk.insert(tx, tables.payment_attempts, ATTEMPT_COLUMNS, fresh)
+
+
+async def abandon(tx: Tx, subscriptions: Sequence[tuple[UUID, UUID]], now: datetime) -> None:
+    """Nobody waits any more for the customers of payments of these subscriptions, by (merchant,
+    id): the next look-up gives them up.
+    """
+    if subscriptions:
+        await tx.run(
+            """
+            UPDATE payment_attempts a SET void_wanted_at = $3, look_up_at = $3
+              FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, subscription_id)
+              JOIN invoices i
+                ON i.merchant_id = k.merchant_id AND i.subscription_id = k.subscription_id
+             WHERE a.merchant_id = i.merchant_id AND a.invoice_id = i.id
+               AND a.status = 'requires_action' AND a.void_wanted_at IS NULL
+            """,
+            [merchant for merchant, _ in subscriptions],
+            [subscription for _, subscription in subscriptions],
+            now,
+        )

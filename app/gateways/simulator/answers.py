@@ -68,7 +68,6 @@ class ChargeAnswer(BaseModel):
     action_url: str | None
     client_secret: str | None = None
     amount_refunded: int = 0
-    expected_by: int | None = None
     expires_at: int | None = None
     created_at: int = 0
 
@@ -88,7 +87,7 @@ class ChargeAnswer(BaseModel):
                     self.network_transaction_id,
                 )
             case "pending":
-                return Pending(self.id, expected_by=moment(self.expected_by))
+                return Pending(self.id)
             case "requires_action":
                 return RequiresAction(self.id, self.action_url, self.client_secret)
             case "declined":

@@ -1,0 +1,169 @@
+"""What a stuck attempt came to, said by a person: believed as far as the gateway does not disagree.
+
+Only an attempt that no look-up will settle any more is decided so, and never against the gateway's
+own books: it is asked once more, here and now. Each verdict is in the audit log.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from uuid import UUID
+
+from app import ids
+from app.db import decisions, payments
+from app.db.base import Tx
+from app.domain import settling
+from app.domain.errors import Conflict, InvalidRequest, Unavailable
+from app.domain.outcome import (
+    Authorized,
+    Declined,
+    Found,
+    Inconclusive,
+    NotFound,
+    Outcome,
+    PaymentLookup,
+    Pending,
+    RequiresAction,
+    Succeeded,
+    Voided,
+)
+from app.domain.payment import IN_FLIGHT, Attempt, Status
+from app.gateways.base import Gateway
+from app.ids import new_id
+from app.runtime import Runtime
+from app.services import charging, deeds, idempotency
+from app.services.caller import Caller
+from app.services.opening import open_account
+from app.services.payment_actions import SILENT, Waiting, load
+from app.services.payments import SEND_WITHIN, settle_all
+
+
+class Verdict(StrEnum):
+    """What a person found out."""
+
+    SUCCEEDED = "succeeded"
+    NOT_EXECUTED = "not_executed"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvePayment:
+    """A payment's stuck attempt, and what it came to; a success with the gateway's name of it."""
+
+    payment_id: UUID
+    verdict: Verdict
+    gateway_reference: str | None = None
+
+
+async def resolve(rt: Runtime, caller: Caller, cmd: ResolvePayment) -> UUID:
+    """Say what a stuck attempt came to.
+
+    Raises NotFound; InvalidRequest; Conflict where it is not stuck, or the gateway says otherwise;
+    Unavailable where the gateway does not answer.
+    """
+    if (cmd.verdict is Verdict.SUCCEEDED) != (cmd.gateway_reference is not None):
+        raise InvalidRequest(
+            "A payment that succeeded has the gateway's own reference, and only that.",
+            param="gateway_reference",
+        )
+    waiting = await load(rt, caller, cmd.payment_id, IN_FLIGHT)
+    if waiting.attempt.look_up_at is not None:
+        raise Conflict(
+            "The gateway is still being asked about it; wait for that.",
+            code="payment_being_looked_up",
+        )
+    gateway = open_account(rt, waiting.method)
+    if cmd.gateway_reference is not None:
+        outcome = await _found_paid(gateway, waiting.attempt, cmd.gateway_reference)
+        await settle_all(rt, [(waiting.attempt, outcome)], waiting.now)
+        return await _conclude(rt, caller, cmd, waiting, {Status.SUCCEEDED})
+    ended = await _found_absent(gateway, waiting)
+    if ended is not None:
+        await settle_all(rt, [(waiting.attempt, ended)], waiting.now)
+    waits = {Status.REQUIRES_PAYMENT_METHOD, Status.SCHEDULED}
+    return await _conclude(rt, caller, cmd, waiting, waits, close=ended is None)
+
+
+async def _found_paid(gateway: Gateway, attempt: Attempt, reference: str) -> Succeeded:
+    """The charge that is said to be this attempt's, as the gateway knows it."""
+    found = await gateway.fetch_payment(reference)
+    match found:
+        case Inconclusive():
+            raise Unavailable(SILENT, code="gateway_unavailable")
+        case Found(outcome=Succeeded() as paid, reference=ours):
+            if ours not in {None, attempt.reference}:
+                raise _disagrees("The gateway has that charge under another reference of ours.")
+            if (paid.amount_minor, paid.currency) != (attempt.amount, attempt.currency):
+                raise _disagrees(
+                    f"The gateway took {paid.amount_minor} {paid.currency}, not "
+                    f"{attempt.amount} {attempt.currency}."
+                )
+            return paid
+        case _:
+            raise _disagrees("The gateway knows no such charge that succeeded.")
+
+
+async def _found_absent(gateway: Gateway, waiting: Waiting) -> Outcome | None:
+    """How the gateway knows it to have ended without money; None: it knows nothing of it."""
+    attempt = waiting.attempt
+    looks: list[PaymentLookup] = [
+        await gateway.find_payment(charging.query_of(attempt, waiting.method))
+    ]
+    if attempt.gateway_reference is not None:
+        looks.append(await gateway.fetch_payment(attempt.gateway_reference))
+    for found in looks:
+        match found:
+            case Inconclusive():
+                raise Unavailable(SILENT, code="gateway_unavailable")
+            case Found(outcome=Declined() | Voided() as ended):
+                return ended
+            case Found(outcome=Succeeded() | Authorized() | Pending() | RequiresAction()):
+                raise _disagrees("The gateway has this charge: it was executed.")
+            case NotFound() | Found():
+                pass
+    sent_at = attempt.last_sent_at or attempt.created_at
+    age = int((waiting.now - sent_at - SEND_WITHIN).total_seconds())
+    if not gateway.capabilities.absence_is_proof(age):
+        raise Conflict("It may still have its effect; wait longer.", code="payment_too_recent")
+    return None
+
+
+def _disagrees(message: str) -> Conflict:
+    return Conflict(message, code="gateway_disagrees")
+
+
+async def _conclude(
+    rt: Runtime,
+    caller: Caller,
+    cmd: ResolvePayment,
+    waiting: Waiting,
+    wanted: set[Status],
+    *,
+    close: bool = False,
+) -> UUID:
+    """Close it where that is the verdict; write down who said so, if it came to that."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        if close:
+            await _close(tx, waiting)
+        payment = await payments.lock(tx, cmd.payment_id)
+        if payment.status not in wanted:
+            raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
+        await deeds.note(
+            tx,
+            caller,
+            "payment.resolved",
+            payment.id,
+            waiting.now,
+            verdict=cmd.verdict,
+            gateway_reference=cmd.gateway_reference,
+            attempt=ids.show("att", waiting.attempt.id),
+        )
+        await idempotency.answered(tx, caller, ids.show("pay", payment.id))
+    return cmd.payment_id
+
+
+async def _close(tx: Tx, waiting: Waiting) -> None:
+    key = (waiting.attempt.merchant_id, waiting.attempt.id)
+    [(fresh, payment)] = await payments.lock_attempts(tx, [key])
+    if fresh.status in IN_FLIGHT:
+        [bill] = await payments.load_bills(tx, [payment])
+        decision = settling.closed_by_hand(replace(bill, attempt=fresh), waiting.now, new_id)
+        await decisions.record(tx, [decision], waiting.now)
