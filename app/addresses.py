@@ -4,9 +4,10 @@ A name is resolved once, every address behind it is checked, and the connection 
 those that were checked: a name that says something else a moment later changes nothing.
 """
 
+import errno
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -24,10 +25,14 @@ NEVER: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
         "198.18.0.0/15",
         "fec0::/10",
         "fd00:ec2::254/128",
+        "64:ff9b:1::/48",  # a network's own translator (RFC 8215)
+        "5f00::/16",  # segment routing, never beyond an operator's own network
     )
 )
 EMBEDDING: Final = IPv6Network("64:ff9b::/96")
 """IPv4 addresses as a translator (NAT64) writes them."""
+REFUSED: Final = errno.EACCES
+"""What a refused name's OSError says."""
 
 
 def is_public(address: Address) -> bool:
@@ -81,7 +86,10 @@ def check(url: str, *, private: bool) -> None:
 
 
 def _is_usable(parts: SplitResult) -> bool:
-    named = bool(parts.hostname) and parts.port != 0
+    host = parts.hostname or ""
+    named = bool(host) and "%" not in host and parts.port != 0
+    if host.rstrip(".").rpartition(".")[2].isdigit():
+        named = named and _literal(host) is not None  # 127.1 and 2130706433 are addresses to some
     plain = parts.username is None and parts.password is None and not parts.fragment
     return parts.scheme in {"http", "https"} and named and plain
 
@@ -107,9 +115,23 @@ class CheckingResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         if not all(is_public(ip_address(one["host"].partition("%")[0])) for one in found):
             self.has_refused = True
-            raise OSError("the name leads into a private network")
+            raise OSError(REFUSED, "the name leads into a private network")
         return found
 
     async def close(self) -> None:
         """Nothing is open."""
         await self._resolver.close()
+
+
+def public_socket(found: tuple[Any, ...]) -> socket.socket:
+    """A socket for what `getaddrinfo` found, if that is public: the last look before a connection,
+    also at what was no name and passed no resolver. Raises OSError.
+    """
+    family, kind, protocol, _, place = found
+    try:
+        public = is_public(ip_address(str(place[0]).partition("%")[0]))
+    except ValueError:
+        public = False  # nothing but an address as it is written now: 127.1 is one to some
+    if not public:
+        raise OSError(REFUSED, "the address lies inside a private network")
+    return socket.socket(family=family, type=kind, proto=protocol)

@@ -10,8 +10,10 @@ httpx speaks through aiohttp because its own pool collapses beyond about 50 requ
 """
 
 import asyncio
+import errno
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +60,8 @@ class Lost:
 
 
 Exchange: TypeAlias = Answer | NotSent | Lost
+SocketFactory: TypeAlias = Callable[[Any], socket.socket]
+"""Makes the socket for an address as `socket.getaddrinfo` describes it; may refuse: OSError."""
 
 
 class AnswerTooLarge(Exception):
@@ -101,7 +105,7 @@ class HttpClient:
     connection it kept turns out to be dead. What is sent by those must mean the same twice.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a client is made of
         self,
         base_url: str,
         *,
@@ -109,15 +113,21 @@ class HttpClient:
         connect_timeout_seconds: int,
         total_timeout_seconds: int,
         resolver: AbstractResolver | None = None,
+        sockets: SocketFactory | None = None,
+        excerpt_bytes: int | None = None,
     ) -> None:
+        """`resolver` and `sockets` take the place of the system's own. With `excerpt_bytes` no more
+        is read of an answer's body, as it was sent: packed if it was packed.
+        """
         self._base_url = base_url.rstrip("/")
         # Said explicitly, or aiohttp would offer encodings that httpx may not be able to read.
         self._headers = {"User-Agent": "perennial", "Accept-Encoding": "gzip", **headers}
         self._total_timeout_seconds = total_timeout_seconds
+        self._excerpt_bytes = excerpt_bytes
         connect = {"connect": connect_timeout_seconds, "pool": connect_timeout_seconds}
         self._extensions = {"timeout": connect | {"read": total_timeout_seconds}}
         self._transport = AiohttpTransport(
-            verify=trusted(), client=lambda: session(trusted(), resolver)
+            verify=trusted(), client=lambda: session(trusted(), resolver, sockets)
         )
 
     async def send(
@@ -160,14 +170,25 @@ class HttpClient:
     async def _exchange(self, request: httpx.Request) -> Answer:
         response = await self._transport.handle_async_request(request)
         try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > ANSWER_BYTES_MAX:
-                    raise AnswerTooLarge
-            return Answer(response.status_code, response.headers, bytes(body))
+            body = await self._body(response)
+            return Answer(response.status_code, response.headers, body)
         finally:
             await response.aclose()
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        if self._excerpt_bytes is not None:
+            # Unpacked by nobody: a few kilobytes can unpack to gigabytes.
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) >= self._excerpt_bytes:
+                    break
+            return bytes(body[: self._excerpt_bytes])
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX:
+                raise AnswerTooLarge
+        return bytes(body)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -192,11 +213,13 @@ async def mark_connected(*_: Any) -> None:
 
 
 def session(
-    context: ssl.SSLContext, resolver: AbstractResolver | None = None
+    context: ssl.SSLContext,
+    resolver: AbstractResolver | None = None,
+    sockets: SocketFactory | None = None,
 ) -> aiohttp.ClientSession:
     """An aiohttp session that traces connections; made on the first request, inside the loop.
 
-    `resolver` finds the addresses of names in place of the system's own.
+    `resolver` finds the addresses of names, `sockets` opens them, in place of the system's own.
     """
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(mark_connected)
@@ -207,6 +230,7 @@ def session(
             keepalive_timeout=KEEPALIVE_SECONDS,
             ssl=context,
             resolver=resolver,
+            socket_factory=sockets,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace],
@@ -225,7 +249,8 @@ def cause(failure: BaseException) -> str:
     if isinstance(origin, ssl.SSLError | aiohttp.ClientSSLError):
         return "tls_failed"
     if isinstance(origin, aiohttp.ClientConnectorError | ConnectionRefusedError):
-        return "connect_failed"
+        refused = isinstance(origin, aiohttp.ClientConnectorError) and origin.os_error.errno
+        return "address_not_allowed" if refused == errno.EACCES else "connect_failed"
     if isinstance(origin, aiohttp.ClientConnectionError | ConnectionError):
         return "connection_lost"
     return "unreadable_answer"

@@ -5,6 +5,7 @@ A TypeID is a prefix, `_`, and the 128 bits as 26 digits of Crockford's base 32,
 """
 
 import secrets
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,9 @@ UNAMBIGUOUS: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """No two of these are mistaken for each other."""
 CODE_CHARS: Final = 10
 TOKEN_BYTES: Final = 32
+RANDOM_BITS: Final = 80
+"""Of a UUIDv7, behind its milliseconds."""
+LAST_ID: Final = UUID(int=2**128 - 1)
 
 PREFIXES: Final = frozenset(
     """
@@ -36,6 +40,11 @@ class InvalidId(ValueError):
 def new_id() -> UUID:
     """A new UUIDv7: the creation instant in milliseconds, then random bits."""
     return uuid7()
+
+
+def first_id(at: datetime) -> UUID:
+    """The least identifier of those made at `at` by the machine's clock."""
+    return UUID(int=int(at.timestamp() * 1000) << RANDOM_BITS)
 
 
 def new_code() -> str:

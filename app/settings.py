@@ -65,8 +65,18 @@ class Settings(BaseSettings):
     ] = None
     """Absent means that merchants have no outside tax engines."""
     private_addresses_allowed: Annotated[
-        bool, Field(description="whether merchants' tax engines may be inside the own network")
+        bool,
+        Field(description="whether merchants' endpoints and engines may be in the own network"),
     ] = False
+    webhook_timeout_seconds: Annotated[
+        int, Field(ge=1, le=30, description="an endpoint that has not answered by then has failed")
+    ] = 15
+    webhooks_in_flight: Annotated[
+        int, Field(ge=1, le=250, description="endpoints a worker tells at once")
+    ] = 100
+    webhooks_per_endpoint: Annotated[
+        int, Field(ge=1, le=50, description="calls to one endpoint at once")
+    ] = 10
 
     @property
     def gateway_urls(self) -> dict[str, str]:

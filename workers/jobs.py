@@ -1,10 +1,12 @@
 """What a worker does when the bell or the sweep wakes it: call a service, log what it did."""
 
+import asyncio
 from typing import Any, Final
 
 from app import log
 from app.runtime import Runtime
 from app.services import (
+    fan_out,
     finalizing,
     idempotency,
     inbox,
@@ -20,10 +22,13 @@ from app.services import (
     setup_calls,
     tax_prefetch,
     test_clocks,
+    webhook_calls,
+    webhook_upkeep,
 )
 
 logger = log.get(__name__)
 Context = dict[str, Any]
+DELIVERING: Final = asyncio.Lock()
 
 
 async def renew(context: Context) -> None:
@@ -37,6 +42,7 @@ async def renew(context: Context) -> None:
             payments=ran.payments,
             parked=ran.parked,
         )
+        await _tell(context)
 
 
 async def finalize(context: Context) -> None:
@@ -46,6 +52,7 @@ async def finalize(context: Context) -> None:
         logger.info(
             "finalize.ran", finalized=ran.finalized, payments=ran.payments, parked=ran.parked
         )
+        await _tell(context)
 
 
 async def collect(context: Context) -> None:
@@ -53,6 +60,7 @@ async def collect(context: Context) -> None:
     collected = await payments.collect_due(_runtime(context))
     if collected.attempts:
         logger.info("collect.ran", attempts=collected.attempts, succeeded=collected.succeeded)
+        await _tell(context)
 
 
 async def resolve(context: Context) -> None:
@@ -61,6 +69,7 @@ async def resolve(context: Context) -> None:
     looked = await look_ups.resolve_due(rt) + await refunds.resolve_due(rt)
     if looked:
         logger.info("resolve.ran", looked_up=looked)
+        await _tell(context)
 
 
 async def advance_clocks(context: Context) -> None:
@@ -68,6 +77,7 @@ async def advance_clocks(context: Context) -> None:
     arrived = await test_clocks.advance_all(_runtime(context))
     if arrived:
         logger.info("test_clocks.ran", arrived=arrived)
+        await _tell(context)
 
 
 async def migrate_prices(context: Context) -> None:
@@ -75,6 +85,7 @@ async def migrate_prices(context: Context) -> None:
     ran = await price_moves.run_due(_runtime(context))
     if ran.looked:
         logger.info("price_migrations.ran", looked=ran.looked, moved=ran.moved, failed=ran.failed)
+        await _tell(context)
 
 
 async def prefetch_taxes(context: Context) -> None:
@@ -125,6 +136,30 @@ async def tend_methods(context: Context) -> None:
         logger.info("methods.ran", asked=asked, expiring=told)
 
 
+async def number_events(context: Context) -> None:
+    """What happened is numbered, and whom it is told is written down."""
+    told = await fan_out.fan_out_due(_runtime(context))
+    if told.events:
+        logger.info("events.numbered", events=told.events, deliveries=told.deliveries)
+
+
+async def deliver(context: Context) -> None:
+    """Webhook endpoints are told what is due; by one run in each process, which looks around."""
+    if DELIVERING.locked():
+        return
+    async with DELIVERING:
+        told = await webhook_calls.deliver_due(_runtime(context))
+    if told.attempts:
+        logger.info("webhooks.ran", attempts=told.attempts, delivered=told.delivered)
+
+
+async def tidy_webhooks(context: Context) -> None:
+    """Deliveries of long ago are forgotten, and those that nobody waits for canceled."""
+    tidied = await webhook_upkeep.tidy(_runtime(context))
+    if tidied.canceled or tidied.forgotten:
+        logger.info("webhooks.tidied", canceled=tidied.canceled, forgotten=tidied.forgotten)
+
+
 async def forget(context: Context) -> None:
     """Idempotency keys past their life are deleted, and gateways' events that are long settled."""
     rt = _runtime(context)
@@ -134,6 +169,11 @@ async def forget(context: Context) -> None:
     forgotten = await inbox.forget_old(rt)
     if forgotten:
         logger.info("inbox.forgotten", events=forgotten)
+
+
+async def _tell(context: Context) -> None:
+    """Something happened: what it was is numbered and told without waiting for the sweep."""
+    await _runtime(context).bell.ring(number_events.__name__)
 
 
 def _runtime(context: Context) -> Runtime:
@@ -154,5 +194,8 @@ ALL: Final = (
     reconcile,
     settle_setups,
     tend_methods,
+    number_events,
+    deliver,
+    tidy_webhooks,
     forget,
 )

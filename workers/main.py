@@ -77,6 +77,9 @@ class WorkerSettings:
         _sweep(jobs.tend_methods, seconds={33}, minutes={7}),
         _sweep(jobs.prefetch_taxes, seconds={25}, minutes=set(range(0, 60, 5))),
         _sweep(jobs.reconcile, seconds={45}, minutes={7, 37}),
+        _sweep(jobs.number_events, seconds=set(range(0, 60, 5))),
+        _sweep(jobs.deliver, seconds=set(range(2, 60, 5))),
+        _sweep(jobs.tidy_webhooks, seconds={30}, minutes={27}),
         _sweep(jobs.forget, seconds={0}, minutes={17}),
     ]
     on_startup = start_up

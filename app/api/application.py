@@ -21,6 +21,7 @@ from app.api import (
     coupons,
     credit_notes,
     customers,
+    deliveries,
     discounts,
     documents,
     entitlements,
@@ -63,10 +64,12 @@ from app.api import (
     tax_registrations,
     test_clocks,
     usage_events,
+    webhook_endpoints,
     webhooks_in,
 )
 from app.api.edge import Edge
 from app.api.endpoint import Endpoint
+from app.api.nudge import Nudge
 from app.api.problems import METHOD_NOT_ALLOWED
 from app.domain.errors import BillingError
 from app.runtime import Runtime, open_runtime
@@ -119,6 +122,9 @@ ROUTERS = (
     refunds.router,
     reconciliations.router,
     events.router,
+    deliveries.of_events,
+    deliveries.router,
+    webhook_endpoints.router,
     ledger.router,
     test_clocks.router,
     gateway_accounts.router,
@@ -234,6 +240,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> Service:
     app.state.runtime = runtime
     app.state.keys = KeyRing()
     app.state.mailbox = Mailbox()
+    app.state.nudge = Nudge()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     app.exception_handlers = {

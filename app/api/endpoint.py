@@ -177,7 +177,9 @@ class Endpoint(APIRoute):
                 raise InvalidRequest("This call takes no body.", code="unknown_parameter")
             if need.access is Access.ADMIN:
                 return await respond(careful)
-            return await replay.once(state.runtime, careful, respond_taxed, status)
+            response = await replay.once(state.runtime, careful, respond_taxed, status)
+            state.nudge.after_write(state.runtime)
+            return response
 
         return handle
 

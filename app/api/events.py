@@ -1,6 +1,6 @@
 """/v1/events: everything that happened, for whoever reads instead of being called."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -20,6 +20,9 @@ from app.services import events
 router = APIRouter(prefix="/v1/events", tags=["events"], route_class=Endpoint)
 
 
+SEQUENCE_MAX: Final = 2**63 - 1
+
+
 class EventList(ListOf[Event]):
     pass
 
@@ -29,9 +32,16 @@ class EventsQuery(Created):
     after: Annotated[
         c.EventRef | None,
         Field(
-            description="The last event you have seen: what came after it, the oldest first, is "
-            "returned about five seconds after it happened, so that none can be missed. "
-            "Goes with `type` and `limit` only."
+            description="The last event you have seen: what followed it, in the order of "
+            "`sequence`. None can be missed. Goes with `type` and `limit` only."
+        ),
+    ] = None
+    after_sequence: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=SEQUENCE_MAX,
+            description="The same by the last `sequence` you have seen; 0 begins with the first.",
         ),
     ] = None
 
@@ -39,12 +49,14 @@ class EventsQuery(Created):
 @router.get("", operation_id="list_events", response_model=EventList)
 async def list_events(ask: Asked, query: Annotated[EventsQuery, Query()]) -> Response:
     """List events, the newest first; or with `after`, what followed an event, the oldest first."""
-    if query.after is None:
+    seen = query.after if query.after_sequence is None else query.after_sequence
+    if seen is None:
         return await ask.page(EVENT, query)
-    if query.model_fields_set - {"after", "type", "limit"}:
-        raise InvalidRequest("`after` goes with `type` and `limit` only.", param="after")
+    name = "after" if query.after_sequence is None else "after_sequence"
+    if query.model_fields_set - {name, "type", "limit"}:
+        raise InvalidRequest(f"`{name}` goes with `type` and `limit` only.", param=name)
     kind = None if query.type is None else str(query.type)
-    found = await events.after(ask.rt, ask.caller, query.after, kind, query.limit + 1)
+    found = await events.after(ask.rt, ask.caller, seen, kind, query.limit + 1)
     data = found[: query.limit]
     more = len(found) > query.limit
     return answer({"object": "list", "data": data, "has_more": more, "next_cursor": None})

@@ -405,6 +405,14 @@ class Event(Output):
     object_version: Annotated[
         int, Field(description="Grows with each change of the object: ignore older ones.")
     ]
+    sequence: Annotated[
+        int | None,
+        Field(
+            description="The merchant's events are numbered from 1, without gaps, those of an "
+            "object in the order of its changes. Null for a moment, until it is numbered.",
+            examples=[4711],
+        ),
+    ]
     data: EventData
     created_at: At
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.api import event_schemas
 from app.api.auth import Access
 from app.api.endpoint import Endpoint
 from app.api.pages import EXPAND, EXPANSIONS_MAX
@@ -60,6 +61,7 @@ TAGS: Final = {
     "refunds": "Money going back.",
     "reconciliations": "Our books beside the gateways' own, and what mends what differs.",
     "events": "Everything that happened.",
+    "webhook_endpoints": "Who is told what happened, and what became of it.",
     "ledger": "The books: double entry, append-only.",
     "test_clocks": "Time that moves when it is told to. Test mode only.",
     "api_keys": "Made once, shown once, revoked for good.",
@@ -130,6 +132,7 @@ VERSIONED: Final = frozenset(
         "preview_invoice",
         "resume_subscription",
         "update_subscription_billing_anchor",
+        "rotate_webhook_endpoint_secret",
         "update_subscription_trial",
     }
 )
@@ -228,6 +231,7 @@ def _complete(app: FastAPI, made: dict[str, Any]) -> None:
         if isinstance(route, Endpoint):
             for method in route.methods or ():
                 _complete_operation(route, made["paths"][route.path_format][method.lower()])
+    event_schemas.add_to(made)
     for path in ("/livez", "/readyz"):
         made["paths"][path]["get"]["security"] = []
     made["paths"]["/readyz"]["get"]["responses"]["503"] = _problem_ref("503")

@@ -26,24 +26,45 @@ def export(
     ] = False,
     to: Annotated[Path, typer.Option(help="The file.")] = DOCUMENT,
 ) -> None:
-    """Write the OpenAPI document, the same bytes for the same code."""
+    """Write the OpenAPI document, the same bytes for the same code; and beside it one without
+    webhooks, for generators of clients.
+    """
     made = render()
+    files = {to: made, to.with_suffix(".sdk.json"): for_clients(made)}
+    stale = [path for path, text in files.items() if _read(path) != text]
     if check:
-        if not to.exists() or to.read_text() != made:
-            fail(f"{to} is out of date: run perennial openapi export.")
+        if stale:
+            fail(f"{stale[0]} is out of date: run perennial openapi export.")
         typer.echo(f"{to} is up to date.")
         return
     to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(made)
+    for path, text in files.items():
+        path.write_text(text)
     typer.echo(f"Wrote {to}.")
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
 
 
 def render() -> str:
     """The document as text."""
-    import orjson
-
     from app.api.application import create_app
     from app.settings import Settings
 
-    app = create_app(Settings())
-    return orjson.dumps(app.openapi(), option=orjson.OPT_INDENT_2).decode() + "\n"
+    return _text(create_app(Settings()).openapi())
+
+
+def for_clients(document: str) -> str:
+    """The same without webhooks; their schemas stay."""
+    import orjson
+
+    from app.api.event_schemas import without_webhooks
+
+    return _text(without_webhooks(orjson.loads(document)))
+
+
+def _text(document: object) -> str:
+    import orjson
+
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"

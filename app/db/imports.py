@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import bulk, prices, tables, views
+from app.db import bulk, outbox, prices, tables, views
 from app.db.base import Database, Row, Tx, dumps
 from app.db.coupons import COLUMNS as COUPON
 from app.db.coupons import coupon
@@ -333,15 +333,12 @@ async def tell(
         return
     rows = await views.some(tx, view, merchant_id, ids)
     columns = ("merchant_id", "id", "type", "object", "object_id", "object_version", "data")
-    await bulk.insert(
-        tx,
-        tables.events,
-        (*columns, "created_at"),
-        [
-            (merchant_id, new_id(), type, view.object, r["id"], r["version"], _json(r), now)
-            for r in rows
-        ],
-    )
+    told = [
+        (merchant_id, new_id(), type, view.object, row["id"], row["version"], _json(row), now)
+        for row in rows
+    ]
+    await bulk.insert(tx, tables.events, (*columns, "created_at"), told)
+    await outbox.put(tx, [(merchant_id, event[1]) for event in told])
 
 
 def _json(row: Row) -> str:

@@ -19,12 +19,14 @@ class NewMerchant:
 
 
 async def insert(tx: Tx, merchant: NewMerchant, now: datetime) -> bool:
-    """Store a merchant; False when its id is taken."""
+    """Store a merchant, with the counter of its events; False when its id is taken."""
     inserted = await tx.run(
         """
-        INSERT INTO merchants (id, name, mode, default_currency, zone, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (id) DO NOTHING
+        WITH made AS (
+            INSERT INTO merchants (id, name, mode, default_currency, zone, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (id) DO NOTHING RETURNING id)
+        INSERT INTO event_counters (merchant_id, last_number) SELECT id, 0 FROM made
         """,
         merchant.id,
         merchant.name,

@@ -69,6 +69,8 @@ class Type(StrEnum):
     OFFER_CREATED = "offer.created"
     OFFER_UPDATED = "offer.updated"
     OFFER_REDEEMED = "offer.redeemed"
+    WEBHOOK_ENDPOINT_DISABLED = "webhook_endpoint.disabled"
+    WEBHOOK_ENDPOINT_PING = "webhook_endpoint.ping"
 
 
 class Noun(Protocol):

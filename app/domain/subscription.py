@@ -290,7 +290,13 @@ class Subscription:
                 "resumes_at": self.pause.resumes_at,
             },
             "scheduled_changes": [
-                {"id": planned.id, "due_at": planned.due_at} for planned in self.scheduled
+                {
+                    "id": planned.id,
+                    "type": "change" if planned.pause is None else "pause",
+                    "due_at": planned.due_at,
+                    "phase": planned.phase,
+                }
+                for planned in self.scheduled
             ],
             "cycles_left": self.cycles_left,
             "automatic_tax": self.automatic_tax,

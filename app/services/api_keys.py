@@ -35,6 +35,7 @@ NOUNS: Final = (
     "catalog",
     "coupons",
     "customers",
+    "deliveries",
     "events",
     "features",
     "gateway_accounts",
@@ -57,6 +58,7 @@ NOUNS: Final = (
     "tax_rates",
     "test_clocks",
     "usage_events",
+    "webhook_endpoints",
 )
 SCOPES: Final = ("read", "write", *(f"{n}:{verb}" for n in NOUNS for verb in ("read", "write")))
 """`read` and `write` reach every noun; writing includes reading of the same reach."""

@@ -22,6 +22,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "coupon_id": "cpn",
     "credit_note_id": "cn",
     "customer_id": "cus",
+    "delivery_id": "del",
     "default_payment_method_id": "pm",
     "discount_id": "dis",
     "event_id": "evt",
@@ -51,6 +52,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "tax_rate_id": "txr",
     "test_clock_id": "clock",
     "to_price_id": "price",
+    "webhook_endpoint_id": "we",
 }
 SOURCES: Final[Mapping[str, str]] = {
     "balance": "bt",
@@ -240,6 +242,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "end_at",
             "ended_at",
             "expires_at",
+            "failing_since",
             "finalize_at",
             "finalized_at",
             "frozen_at",
@@ -250,6 +253,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "paid_at",
             "parked_at",
             "paused_at",
+            "previous_secret_expires_at",
             "received_at",
             "redeem_by",
             "released_at",
@@ -260,6 +264,7 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "period_start",
             "settled_at",
             "start_at",
+            "started_at",
             "succeeded_at",
             "target_at",
             "trial_end",
@@ -284,4 +289,5 @@ COMPLETE: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "ledger_entry": _ledger_entry,
     "reconciliation_difference": _difference,
     "usage_event": _usage_event,
+    "webhook_endpoint": lambda endpoint: endpoint | {"secret": None},
 }

@@ -3,12 +3,11 @@
 To set the same again makes no difference, so a request sent twice needs no mark.
 """
 
-from base64 import b64decode
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from app import addresses
+from app import addresses, signing
 from app.db import tax_engine_rates, taxes
 from app.db import tax_engines as rows
 from app.db.base import Row
@@ -23,7 +22,7 @@ from app.services import deeds
 from app.services.caller import Caller
 from app.services.tax import BuyerAsked, numbers_of
 from app.taxes.engine import TaxEngine
-from app.taxes.http_engine import SECRET_PREFIX, HttpTaxEngine, secret_of
+from app.taxes.http_engine import HttpTaxEngine, secret_of
 
 KIND: Final = HttpTaxEngine.kind
 TTL_SECONDS: Final = HttpTaxEngine.capabilities.ttl_seconds
@@ -120,9 +119,8 @@ def opened(rt: Runtime, merchant_id: UUID, row: Row) -> TaxEngine:
     """The engine of a row, without any I/O yet; whoever opens it closes it."""
     assert row["kind"] == KIND
     secret = secret_of(_master(rt), merchant_id, row["id"])
-    key = b64decode(secret.removeprefix(SECRET_PREFIX))
     private = rt.settings.private_addresses_allowed
-    return HttpTaxEngine(row["url"], key, rt.clock, private=private)
+    return HttpTaxEngine(row["url"], signing.key_of(secret), rt.clock, private=private)
 
 
 def _master(rt: Runtime) -> bytes:

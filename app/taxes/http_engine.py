@@ -6,14 +6,14 @@ that an engine answers nobody else.
 
 import hashlib
 import hmac
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import orjson
 
-from app.addresses import CheckingResolver
+from app import signing
+from app.addresses import CheckingResolver, public_socket
 from app.clock import Clock
 from app.domain import decimals
 from app.domain.errors import InvalidRequest
@@ -40,7 +40,6 @@ RATES_MAX: Final = 10
 NAME_CHARS_MAX: Final = 100
 PERCENT_PLACES: Final = 4
 REASON_WORDS: Final = frozenset(reason.value for reason in REASONS)
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105  what such secrets begin with
 SERVER_FAULT: Final = 500
 OK: Final = 200
 TOO_MANY_REQUESTS: Final = 429
@@ -53,7 +52,7 @@ class UnreadableAnswer(ValueError):
 def secret_of(master: bytes, merchant_id: UUID, engine_id: UUID) -> str:
     """What one merchant's engine knows our calls by: derived, so that it is stored nowhere."""
     parts = b"perennial.tax_engine.v1" + merchant_id.bytes + engine_id.bytes
-    return SECRET_PREFIX + b64encode(hmac.digest(master, parts, hashlib.sha256)).decode()
+    return signing.secret_of(hmac.digest(master, parts, hashlib.sha256))
 
 
 class HttpTaxEngine:
@@ -82,6 +81,7 @@ class HttpTaxEngine:
             connect_timeout_seconds=CONNECT_SECONDS_MAX,
             total_timeout_seconds=total_timeout_seconds,
             resolver=self._resolver,
+            sockets=None if private else public_socket,
         )
 
     async def rates(self, asked: Sequence[Question]) -> Sequence[Answer | Failure]:
@@ -108,14 +108,7 @@ class HttpTaxEngine:
         return [_answer(answers.get(str(place))) for place in range(len(asked))]
 
     def _signed(self, content: bytes) -> Mapping[str, str]:
-        name, moment = show("req", new_id()), str(int(self._clock.now().timestamp()))
-        said = b".".join((name.encode(), moment.encode(), content))
-        signature = b64encode(hmac.digest(self._key, said, hashlib.sha256)).decode()
-        return {
-            "webhook-id": name,
-            "webhook-timestamp": moment,
-            "webhook-signature": f"v1,{signature}",
-        }
+        return signing.headers([self._key], show("req", new_id()), self._clock.now(), content)
 
     async def aclose(self) -> None:
         """Close every connection."""

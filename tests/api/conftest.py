@@ -192,6 +192,20 @@ async def compared(api: Api, administrator, account: str) -> dict[str, str]:
     return {"reconciliation": made["id"], "reconciliation_difference": show("diff", found)}
 
 
+async def listened_to(api: Api) -> dict[str, str]:
+    """A webhook endpoint, and what it is to be told."""
+    where = {"url": "https://shop.example.com/webhooks", "event_types": ["*"]}
+    endpoint = await api.new("webhook_endpoints", **where)
+    await api.new(f"webhook_endpoints/{endpoint['id']}/ping")
+    await api.get("/v1/events?after_sequence=0")  # numbers it
+    [delivery, *_] = (await api.get("/v1/deliveries")).json()["data"]
+    return {
+        "delivery": delivery["id"],
+        "event": delivery["event_id"],
+        "webhook_endpoint": endpoint["id"],
+    }
+
+
 async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
     """Sell something, so that there is one of everything."""
     await administrator.execute(
@@ -248,18 +262,18 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
     by_hand = await billed_by_hand(api, customer["id"], payment["invoice_id"])
     key = await api.new("api_keys")
     account = (await api.get("/v1/gateway_accounts")).json()["data"][0]
-    event = (await api.get("/v1/events")).json()["data"][0]
+    told = await listened_to(api)
     return Shop(
         api,
         {
             **by_hand,
             **planned,
             **await compared(api, administrator, account["id"]),
+            **told,
             "api_key": key["id"],
             "coupon": coupon["id"],
             "customer": customer["id"],
             "discount": discount["id"],
-            "event": event["id"],
             "feature": feature["id"],
             "gateway_account": account["id"],
             **await at_the_gateway(api, account["id"], customer["id"]),

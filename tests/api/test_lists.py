@@ -90,16 +90,14 @@ async def test_no_made_up_cursor_is_accepted_or_breaks(api, cursor: str) -> None
     assert answer.status_code == 422
 
 
-async def test_events_can_be_followed_from_the_last_one_seen(api, monkeypatch) -> None:
-    from app.services import events
-
-    monkeypatch.setattr(events, "SETTLED", -events.SETTLED)
+async def test_events_can_be_followed_from_the_last_one_seen(api) -> None:
     for _ in range(5):
         await api.new("customers")
     newest_first = (await api.get("/v1/events")).json()["data"]
     seen = newest_first[-1]["id"]
     first = (await api.get(f"/v1/events?after={seen}&limit=3")).json()
     assert [e["id"] for e in first["data"]] == [e["id"] for e in newest_first[-2:-5:-1]]
+    assert [e["sequence"] for e in first["data"]] == [2, 3, 4]
     assert first["has_more"]
     last = first["data"][-1]["id"]
     rest = (await api.get(f"/v1/events?after={last}&type=customer.created")).json()
@@ -107,9 +105,33 @@ async def test_events_can_be_followed_from_the_last_one_seen(api, monkeypatch) -
     assert not rest["has_more"]
 
 
-async def test_an_event_is_followed_only_once_none_before_it_can_come(api) -> None:
-    first = await api.new("customers")
-    event = (await api.get("/v1/events")).json()["data"][0]
+async def test_events_can_be_followed_by_their_numbers_from_the_first(api, other) -> None:
+    await other.new("customers")
+    for _ in range(3):
+        await api.new("customers")
+    found = (await api.get("/v1/events?after_sequence=0")).json()["data"]
+    assert [event["sequence"] for event in found] == [1, 2, 3]
+    assert (await api.get(f"/v1/events/{found[1]['id']}")).json() == found[1]
+    rest = (await api.get("/v1/events?after_sequence=2&limit=5")).json()
+    assert [event["sequence"] for event in rest["data"]] == [3]
+    assert (await api.get("/v1/events?after_sequence=3")).json()["data"] == []
+
+
+async def test_an_event_that_is_not_numbered_yet_has_no_sequence(api) -> None:
     await api.new("customers")
-    assert event["object_id"] == first["id"]
-    assert (await api.get(f"/v1/events?after={event['id']}")).json()["data"] == []
+    [event] = (await api.get("/v1/events")).json()["data"]
+    assert event["sequence"] is None
+    await api.get("/v1/events?after_sequence=0")
+    assert (await api.get(f"/v1/events/{event['id']}")).json()["sequence"] == 1
+
+
+async def test_what_cannot_be_followed_is_refused(api, other) -> None:
+    await other.new("customers")
+    [theirs] = (await other.get("/v1/events")).json()["data"]
+    for query in (
+        f"after={theirs['id']}",
+        f"after={theirs['id']}&after_sequence=1",
+        "after_sequence=-1",
+        "after_sequence=1&object_id=cus_1",
+    ):
+        await api.get(f"/v1/events?{query}", status=422)

@@ -9,8 +9,10 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from app.api import event_schemas
 from app.api.endpoint import Endpoint
-from app.cli.openapi import DOCUMENT, render
+from app.cli.openapi import DOCUMENT, for_clients, render
+from app.domain.event import Type
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.anyio
@@ -38,7 +40,9 @@ def operations(document: dict) -> Iterator[tuple[str, str, dict]]:
 
 
 def test_the_committed_document_is_what_the_code_says() -> None:
-    assert DOCUMENT.read_text() == render(), "run: perennial openapi export"
+    made = render()
+    assert DOCUMENT.read_text() == made, "run: perennial openapi export"
+    assert DOCUMENT.with_suffix(".sdk.json").read_text() == for_clients(made)
 
 
 def test_the_check_fails_on_a_document_that_is_out_of_date(tmp_path) -> None:
@@ -117,10 +121,7 @@ def test_every_route_is_documented(app, document) -> None:
 
 async def test_every_noun_answers_as_its_schema_says(shop, document) -> None:
     """Closed schemas: a field that is not documented fails as well as one that is missing."""
-    closed = json.loads(json.dumps(document["components"]))
-    for schema in closed["schemas"].values():
-        if schema.get("type") == "object" and "properties" in schema:
-            schema["additionalProperties"] = False
+    components = closed(document)
     checked = set()
     for path, methods in document["paths"].items():
         if "get" not in methods or not path.startswith("/v1/") or "merchants" in path:
@@ -136,10 +137,74 @@ async def test_every_noun_answers_as_its_schema_says(shop, document) -> None:
             assert answer.headers["content-type"].split(";")[0] in content
             continue
         reference = content["application/json"]["schema"]
-        schema = reference | {"components": closed}
+        schema = reference | {"components": components}
         jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(answer.json())
         checked.add(path)
     assert len(checked) >= 30
+
+
+def test_every_event_has_its_webhook_and_its_schema(document) -> None:
+    assert list(document["webhooks"]) == [type_.value for type_ in Type]
+    schemas = document["components"]["schemas"]
+    for type_, webhook in document["webhooks"].items():
+        content = webhook["post"]["requestBody"]["content"]["application/json"]
+        schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+        assert schema["properties"]["type"]["const"] == type_
+        about = schema["properties"]["data"]["properties"]["object"]["$ref"].rpartition("/")[2]
+        assert about.endswith("Snapshot")
+        assert schemas[about]["properties"]["object"]["const"] == event_schemas.noun_of(Type(type_))
+    assert len(schemas["AnyEvent"]["oneOf"]) == len(Type)
+
+
+def test_the_document_for_clients_has_the_schemas_and_no_webhooks(document) -> None:
+    stripped = json.loads(for_clients(json.dumps(document)))
+    assert "webhooks" not in stripped
+    assert stripped["components"] == document["components"]
+
+
+async def test_every_event_is_as_its_schema_says(shop, document) -> None:
+    """Closed schemas, and every field there: of all that has happened in a shop."""
+    await happen(shop)
+    components = closed(document)
+    seen, after = set(), 0
+    while True:
+        page = (await shop.api.get(f"/v1/events?after_sequence={after}&limit=100")).json()
+        for event in page["data"]:
+            name = event_schemas.name_of(Type(event["type"]))
+            schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+            jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(event)
+            seen.add(event_schemas.noun_of(Type(event["type"])))
+            after = event["sequence"]
+        if not page["has_more"]:
+            break
+    assert seen == {event_schemas.noun_of(type_) for type_ in Type}
+
+
+def closed(document: dict) -> dict:
+    """The components, in which no schema bears a field that it does not name."""
+    components = json.loads(json.dumps(document["components"]))
+    for schema in components["schemas"].values():
+        if schema.get("type") == "object" and "properties" in schema:
+            schema["additionalProperties"] = False
+    return components
+
+
+async def happen(shop) -> None:
+    """Change something of each kind."""
+    api, sub = shop.api, f"/v1/subscriptions/{shop['subscription']}"
+    item = {"currency": "EUR", "amount": 100, "description": "Extra"}
+    pending = await api.new("pending_items", customer_id=shop["customer"], **item)
+    await api.patch(f"/v1/pending_items/{pending['id']}", {"amount": 200})
+    await api.call("DELETE", f"/v1/pending_items/{pending['id']}", status=200)
+    change = {"items": [{"id": shop["subscription_item"], "quantity": 4}], "when": "now"}
+    await api.post(f"{sub}/change", change, 200)
+    await api.post(f"{sub}/pause", status=200)
+    await api.post(f"{sub}/resume", status=200)
+    await api.patch(sub, {"metadata": {"a": "b"}})
+    await api.post(f"{sub}/cancel", {"when": "now"}, 200)
+    await api.patch(f"/v1/customers/{shop['customer']}", {"name": "Countess"})
+    await api.patch(f"/v1/plans/{shop['plan']}", {"name": "Pro!"})
+    await api.patch(f"/v1/coupons/{shop['coupon']}", {"active": False})
 
 
 async def test_everything_expands_to_what_its_schema_says(shop, document) -> None:

@@ -226,6 +226,14 @@ BODIES = {
     "revoke_api_key": [{}],
     "detach_payment_method": [{}],
     "delete_customer": [{}],
+    "resend_event": [{"webhook_endpoint_id": "own:webhook_endpoint"}],
+    "create_webhook_endpoint": None,
+    "update_webhook_endpoint": [{"enabled": False}],
+    "delete_webhook_endpoint": [{}],
+    "reveal_webhook_endpoint_secret": [{}],
+    "rotate_webhook_endpoint_secret": [{}],
+    "ping_webhook_endpoint": [{}],
+    "replay_webhook_endpoint": [{"start": "2020-01-01T00:00:00Z"}],
 }
 REFUSES_EACH = {"create_usage_events"}
 """Answered with what became of each: here nothing is taken, as the books say afterwards."""
@@ -249,6 +257,7 @@ FILTERS = {
     "subscription_id": "subscription",
     "invoice_id": "invoice",
     "payment_id": "payment",
+    "event_id": "event",
 }
 
 
@@ -345,8 +354,7 @@ async def test_filters_by_our_identifiers_find_nothing_of_theirs_or_ours(app, sh
                 continue
             found = await theirs.api.get(route.path, params={name: shop[FILTERS[name]]})
             assert found.json()["data"] == [], (route.operation_id, name)
-    after = await theirs.api.get("/v1/events", params={"after": shop["event"]})
-    assert shop["customer"] not in after.text
+    await theirs.api.get("/v1/events", params={"after": shop["event"]}, status=422)
 
 
 def _names(field) -> list[str]:

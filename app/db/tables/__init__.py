@@ -35,12 +35,10 @@ from app.db.tables.payment import payment_attempts, payments, refunds
 from app.db.tables.platform import (
     api_keys,
     audit_log,
-    deliveries,
     events,
     idempotency_keys,
     merchants,
     test_clocks,
-    webhook_endpoints,
 )
 from app.db.tables.reconciliation import reconciliation_differences, reconciliations
 from app.db.tables.schedule import (
@@ -64,6 +62,15 @@ from app.db.tables.tax import (
     tax_registrations,
 )
 from app.db.tables.usage import meters, usage_events
+from app.db.tables.webhooks import (
+    event_batches,
+    event_counters,
+    event_numbers,
+    webhook_attempts,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_lanes,
+)
 
 __all__ = [
     "addon_plans",
@@ -76,10 +83,12 @@ __all__ = [
     "customer_balances",
     "customer_tax_ids",
     "customers",
-    "deliveries",
     "discounts",
     "document_logos",
     "document_settings",
+    "event_batches",
+    "event_counters",
+    "event_numbers",
     "events",
     "features",
     "gateway_accounts",
@@ -125,5 +134,8 @@ __all__ = [
     "tax_registrations",
     "test_clocks",
     "usage_events",
+    "webhook_attempts",
+    "webhook_deliveries",
     "webhook_endpoints",
+    "webhook_lanes",
 ]

@@ -1,7 +1,6 @@
 """Merchants and their keys, idempotency, events in and out, test clocks, and the audit log."""
 
 from sqlalchemy import (
-    Boolean,
     Column,
     Index,
     LargeBinary,
@@ -91,43 +90,6 @@ events = tenant_table(
     document("previous", null=True, default=None),
     instant("created_at"),
     Index("ix_events_object_id", "merchant_id", "object_id"),
-)
-
-webhook_endpoints = tenant_table(
-    "webhook_endpoints",
-    uid("id"),
-    string("url"),
-    string("description", null=True),
-    Column("event_types", ARRAY(Text), nullable=False),
-    string("secret_ciphertext"),
-    string("previous_secret_ciphertext", null=True),
-    instant("previous_secret_expires_at", null=True),
-    Column("enabled", Boolean, nullable=False, server_default=text("true")),
-    string("disabled_reason", null=True),
-    instant("created_at"),
-    number("version", default=1),
-    of_merchant(),
-)
-
-deliveries = tenant_table(
-    "deliveries",
-    uid("id"),
-    uid("event_id"),
-    uid("webhook_endpoint_id"),
-    string("status"),
-    small("attempts"),
-    small("response_status", null=True),
-    string("detail", null=True),
-    instant("created_at"),
-    instant("due_at", null=True),
-    instant("lease_until", null=True),
-    instant("delivered_at", null=True),
-    belongs_to("events", "event_id"),
-    belongs_to("webhook_endpoints", "webhook_endpoint_id"),
-    UniqueConstraint("merchant_id", "event_id", "webhook_endpoint_id", name="uq_deliveries"),
-    Index("ix_deliveries_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-    one_of("status", ("pending", "delivered", "failed")),
-    postgresql_with={"fillfactor": HOT},
 )
 
 test_clocks = tenant_table(

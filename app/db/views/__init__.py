@@ -33,6 +33,7 @@ from app.db.views.schedules import (
 )
 from app.db.views.tax import TAX_ID, TAX_RATE, TAX_REGISTRATION
 from app.db.views.usage import METER, USAGE_EVENT
+from app.db.views.webhooks import DELIVERY, DELIVERY_SUMMARY, WEBHOOK_ENDPOINT
 
 ALL: Final = (
     API_KEY,
@@ -41,6 +42,7 @@ ALL: Final = (
     CREDIT_NOTE,
     CREDIT_NOTE_LINE,
     CUSTOMER,
+    DELIVERY,
     DISCOUNT,
     DOCUMENT_SETTINGS,
     EVENT,
@@ -72,6 +74,7 @@ ALL: Final = (
     TAX_REGISTRATION,
     TEST_CLOCK,
     USAGE_EVENT,
+    WEBHOOK_ENDPOINT,
 )
 BY_OBJECT: Final[Mapping[str, View]] = {view.object: view for view in ALL}
 BY_PREFIX: Final[Mapping[str, View]] = {view.prefix: view for view in ALL}
@@ -85,6 +88,8 @@ __all__ = [
     "CREDIT_NOTE",
     "CREDIT_NOTE_LINE",
     "CUSTOMER",
+    "DELIVERY",
+    "DELIVERY_SUMMARY",
     "DISCOUNT",
     "DOCUMENT_SETTINGS",
     "EVENT",
@@ -117,6 +122,7 @@ __all__ = [
     "TAX_REGISTRATION",
     "TEST_CLOCK",
     "USAGE_EVENT",
+    "WEBHOOK_ENDPOINT",
     "View",
     "one",
     "page",

@@ -18,8 +18,10 @@ EVENT = View(
     prefix="evt",
     table="events",
     columns="""
-        t.id, t.type, t.object AS object_type, t.object_id, t.object_version, t.data, t.previous,
-        t.created_at
+        t.id, t.type, t.object AS object_type, t.object_id, t.object_version,
+        (SELECT n.number FROM event_numbers n
+          WHERE n.merchant_id = t.merchant_id AND n.event_id = t.id) AS sequence,
+        t.data, t.previous, t.created_at
     """,
     filters={
         **CREATED,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import bulk, tables
+from app.db import bulk, outbox, tables
 from app.db.base import Tx, dumps
 from app.db.writers.invoice import Number
 from app.domain.event import Event, Type
@@ -41,6 +41,7 @@ async def write(
         COLUMNS,
         list(_rows(events, numbers, now)),
     )
+    await outbox.put(tx, [(event.subject.merchant_id, event.id) for event in events])
 
 
 def _rows(

@@ -1,0 +1,1 @@
+"""Telling others: adapters that carry what happened out of here."""
