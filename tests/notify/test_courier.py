@@ -83,7 +83,7 @@ async def test_what_was_answered_is_kept_in_brief_without_card_numbers() -> None
     async with receiver(always=500, answer_body=body) as hook:
         sent = await send(hook.url)
     assert sent.excerpt is not None
-    assert sent.excerpt.startswith("No·t·[31m today: [card …4242] ää")
+    assert sent.excerpt.startswith("No·t·[31m today: [redacted] ää")
     assert len(sent.excerpt) == EXCERPT_CHARS
     async with receiver(answer_body=body) as hook:
         assert (await send(hook.url)).excerpt is None

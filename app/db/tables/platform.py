@@ -6,13 +6,11 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.tables.common import (
     HOT,
-    belongs_to,
     check,
     document,
     instant,
