@@ -51,7 +51,7 @@ async def append(  # noqa: PLR0913  what an event says
     previous: Fields | None = None,
 ) -> UUID:
     """Write down that `row` came to be or changed; `previous` holds the changed fields. The event's
-    identifier.
+    identifier. A noun without versions is told once: its version is 1.
     """
     event_id = new_id()
     await tx.run(
@@ -65,7 +65,7 @@ async def append(  # noqa: PLR0913  what an event says
         type,
         view.object,
         row["id"],
-        row["version"],
+        dict(row.items()).get("version", 1),
         dumps(_fields(row)),
         None if previous is None else dumps(_fields(previous)),
         now,

@@ -276,9 +276,7 @@ async def _confirmed(gateway: Gateway, found: Sequence[Difference]) -> list[Diff
 async def _tell(tx: Tx, merchant_id: UUID, type_: Type, id: UUID, now: datetime) -> None:
     row = await views.one(tx, views.RECONCILIATION, merchant_id, id)
     assert row is not None
-    await events.append(
-        tx, merchant_id, type_, views.RECONCILIATION, dict(row) | {"version": 1}, now
-    )
+    await events.append(tx, merchant_id, type_, views.RECONCILIATION, row, now)
 
 
 async def _tell_difference(tx: Tx, merchant_id: UUID, type_: Type, id: UUID, now: datetime) -> None:

@@ -11,12 +11,54 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-TABLES = ("reconciliations", "gateway_customers", "reconciliation_differences", "setup_sessions")
+TABLES = (
+    "event_batches",
+    "event_counters",
+    "event_numbers",
+    "reconciliations",
+    "webhook_deliveries",
+    "webhook_lanes",
+    "gateway_customers",
+    "reconciliation_differences",
+    "webhook_attempts",
+    "setup_sessions",
+)
 
 
 def upgrade() -> None:
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
+    op.create_table(
+        "event_batches",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("event_ids", postgresql.ARRAY(sa.UUID()), nullable=False),
+        sa.CheckConstraint("cardinality(event_ids) > 0", name=op.f("ck_event_batches_event_ids")),
+        sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_event_batches")),
+    )
+    op.create_table(
+        "event_counters",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("last_number", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["merchant_id"], ["merchants.id"], name=op.f("fk_event_counters_merchants")
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", name=op.f("pk_event_counters")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_table(
+        "event_numbers",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("event_id", sa.UUID(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "event_id"],
+            ["events.merchant_id", "events.id"],
+            name=op.f("fk_event_numbers_events"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_event_numbers")),
+        sa.UniqueConstraint("merchant_id", "event_id", name="uq_event_numbers_event_id"),
+    )
     op.create_table(
         "reconciliations",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
@@ -61,6 +103,113 @@ def upgrade() -> None:
         ["created_at"],
         unique=False,
         postgresql_where=sa.text("status IN ('pending', 'running')"),
+    )
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("webhook_endpoint_id", sa.UUID(), nullable=False),
+        sa.Column("event_id", sa.UUID(), nullable=False),
+        sa.Column("object_id", sa.UUID(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("attempt_count", sa.SmallInteger(), nullable=False),
+        sa.Column("response_status", sa.SmallInteger(), nullable=True),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("due_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("settled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(status = 'pending') = (settled_at IS NULL)",
+            name=op.f("ck_webhook_deliveries_settled"),
+        ),
+        sa.CheckConstraint(
+            "cause IN ('event', 'resend', 'replay')", name=op.f("ck_webhook_deliveries_cause")
+        ),
+        sa.CheckConstraint(
+            "due_at IS NULL OR status = 'pending'", name=op.f("ck_webhook_deliveries_due")
+        ),
+        sa.CheckConstraint(
+            "status IN ('pending', 'delivered', 'failed', 'canceled')",
+            name=op.f("ck_webhook_deliveries_status"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "event_id"],
+            ["events.merchant_id", "events.id"],
+            name=op.f("fk_webhook_deliveries_events"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "webhook_endpoint_id"],
+            ["webhook_endpoints.merchant_id", "webhook_endpoints.id"],
+            name=op.f("fk_webhook_deliveries_webhook_endpoints"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_webhook_deliveries")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_webhook_deliveries_due",
+        "webhook_deliveries",
+        ["merchant_id", "webhook_endpoint_id", "due_at"],
+        unique=False,
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_pending",
+        "webhook_deliveries",
+        ["merchant_id", "webhook_endpoint_id", "object_id", "position"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_settled_at", "webhook_deliveries", ["settled_at"], unique=False
+    )
+    op.create_index(
+        "ix_webhook_deliveries_webhook_endpoint_id",
+        "webhook_deliveries",
+        ["merchant_id", "webhook_endpoint_id", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "uq_webhook_deliveries_event",
+        "webhook_deliveries",
+        ["merchant_id", "event_id", "webhook_endpoint_id"],
+        unique=True,
+        postgresql_where=sa.text("cause = 'event'"),
+    )
+    op.create_table(
+        "webhook_lanes",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("webhook_endpoint_id", sa.UUID(), nullable=False),
+        sa.Column("last_position", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("complete_after", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("holder", sa.UUID(), nullable=True),
+        sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("failures", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failing_since", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(failures = 0) = (failing_since IS NULL)", name=op.f("ck_webhook_lanes_failing")
+        ),
+        sa.CheckConstraint(
+            "(holder IS NULL) = (lease_until IS NULL)", name=op.f("ck_webhook_lanes_lease")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "webhook_endpoint_id"],
+            ["webhook_endpoints.merchant_id", "webhook_endpoints.id"],
+            name=op.f("fk_webhook_lanes_webhook_endpoints"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "merchant_id", "webhook_endpoint_id", name=op.f("pk_webhook_lanes")
+        ),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_webhook_lanes_due_at",
+        "webhook_lanes",
+        ["due_at"],
+        unique=False,
+        postgresql_where=sa.text("due_at IS NOT NULL"),
     )
     op.create_table(
         "gateway_customers",
@@ -163,6 +312,32 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('open', 'repairing')"),
     )
     op.create_table(
+        "webhook_attempts",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("delivery_id", sa.UUID(), nullable=False),
+        sa.Column("ordinal", sa.SmallInteger(), nullable=False),
+        sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=False),
+        sa.Column("response_status", sa.SmallInteger(), nullable=True),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("excerpt", sa.Text(), nullable=True),
+        sa.CheckConstraint("length(excerpt) <= 500", name=op.f("ck_webhook_attempts_excerpt")),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "delivery_id"],
+            ["webhook_deliveries.merchant_id", "webhook_deliveries.id"],
+            name=op.f("fk_webhook_attempts_delivery_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_webhook_attempts")),
+    )
+    op.create_index(
+        "ix_webhook_attempts_delivery_id",
+        "webhook_attempts",
+        ["merchant_id", "delivery_id", "started_at"],
+        unique=False,
+    )
+    op.create_table(
         "setup_sessions",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
@@ -261,6 +436,10 @@ def upgrade() -> None:
     op.create_index(
         "uq_setup_sessions_code", "setup_sessions", ["merchant_id", "code"], unique=True
     )
+    op.drop_index(
+        op.f("ix_deliveries_due"), table_name="deliveries", postgresql_where="(due_at IS NOT NULL)"
+    )
+    op.drop_table("deliveries")
     op.add_column(
         "gateway_accounts",
         sa.Column(
@@ -382,6 +561,26 @@ def upgrade() -> None:
         "refunds", sa.Column("last_sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
     )
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
+    op.add_column(
+        "webhook_endpoints",
+        sa.Column("disabled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "webhook_endpoints",
+        sa.Column(
+            "metadata",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+    )
+    op.add_column(
+        "webhook_endpoints",
+        sa.Column("deleted_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.alter_column(
+        "webhook_endpoints", "secret_ciphertext", existing_type=sa.TEXT(), nullable=True
+    )
     op.create_check_constraint(
         op.f("ck_balance_transactions_type"),
         "balance_transactions",
@@ -407,11 +606,37 @@ def upgrade() -> None:
         "inbound_events",
         "status IN ('received', 'settled', 'ignored', 'orphaned', 'failed')",
     )
+    op.create_check_constraint(
+        op.f("ck_webhook_endpoints_deleted"),
+        "webhook_endpoints",
+        "deleted_at IS NULL OR NOT enabled",
+    )
+    op.create_check_constraint(
+        op.f("ck_webhook_endpoints_disabled"),
+        "webhook_endpoints",
+        "enabled = (disabled_at IS NULL)",
+    )
+    op.create_check_constraint(
+        op.f("ck_webhook_endpoints_previous_secret"),
+        "webhook_endpoints",
+        "(previous_secret_ciphertext IS NULL) = (previous_secret_expires_at IS NULL)",
+    )
+    op.create_check_constraint(
+        op.f("ck_webhook_endpoints_secret"),
+        "webhook_endpoints",
+        "(secret_ciphertext IS NULL) = (deleted_at IS NOT NULL)",
+    )
     for statement in collection_guards.upgrade(TABLES):
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.drop_constraint(op.f("ck_webhook_endpoints_secret"), "webhook_endpoints", type_="check")
+    op.drop_constraint(
+        op.f("ck_webhook_endpoints_previous_secret"), "webhook_endpoints", type_="check"
+    )
+    op.drop_constraint(op.f("ck_webhook_endpoints_disabled"), "webhook_endpoints", type_="check")
+    op.drop_constraint(op.f("ck_webhook_endpoints_deleted"), "webhook_endpoints", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
     op.drop_constraint(
         op.f("ck_gateway_accounts_previous_webhook_secret_expires"),
@@ -423,6 +648,12 @@ def downgrade() -> None:
     )
     op.drop_constraint(op.f("ck_gateway_accounts_check_result"), "gateway_accounts", type_="check")
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
+    op.alter_column(
+        "webhook_endpoints", "secret_ciphertext", existing_type=sa.TEXT(), nullable=False
+    )
+    op.drop_column("webhook_endpoints", "deleted_at")
+    op.drop_column("webhook_endpoints", "metadata")
+    op.drop_column("webhook_endpoints", "disabled_at")
     op.drop_index("uq_refunds_reference", table_name="refunds")
     op.drop_column("refunds", "last_sent_at")
     op.drop_column("refunds", "request")
@@ -473,6 +704,60 @@ def downgrade() -> None:
     op.drop_column("gateway_accounts", "webhook_secret_updated_at")
     op.drop_column("gateway_accounts", "webhook_secret_ciphertext")
     op.drop_column("gateway_accounts", "credentials")
+    op.create_table(
+        "deliveries",
+        sa.Column("merchant_id", sa.UUID(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.UUID(), autoincrement=False, nullable=False),
+        sa.Column("event_id", sa.UUID(), autoincrement=False, nullable=False),
+        sa.Column("webhook_endpoint_id", sa.UUID(), autoincrement=False, nullable=False),
+        sa.Column("status", sa.TEXT(), autoincrement=False, nullable=False),
+        sa.Column("attempts", sa.SMALLINT(), autoincrement=False, nullable=False),
+        sa.Column("response_status", sa.SMALLINT(), autoincrement=False, nullable=True),
+        sa.Column("detail", sa.TEXT(), autoincrement=False, nullable=True),
+        sa.Column(
+            "created_at", postgresql.TIMESTAMP(timezone=True), autoincrement=False, nullable=False
+        ),
+        sa.Column(
+            "due_at", postgresql.TIMESTAMP(timezone=True), autoincrement=False, nullable=True
+        ),
+        sa.Column(
+            "lease_until", postgresql.TIMESTAMP(timezone=True), autoincrement=False, nullable=True
+        ),
+        sa.Column(
+            "delivered_at", postgresql.TIMESTAMP(timezone=True), autoincrement=False, nullable=True
+        ),
+        sa.CheckConstraint(
+            "status = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])",
+            name=op.f("ck_deliveries_status"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "event_id"],
+            ["events.merchant_id", "events.id"],
+            name=op.f("fk_deliveries_events"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "webhook_endpoint_id"],
+            ["webhook_endpoints.merchant_id", "webhook_endpoints.id"],
+            name=op.f("fk_deliveries_webhook_endpoints"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_deliveries")),
+        sa.UniqueConstraint(
+            "merchant_id",
+            "event_id",
+            "webhook_endpoint_id",
+            name=op.f("uq_deliveries"),
+            postgresql_include=[],
+            postgresql_nulls_not_distinct=False,
+        ),
+        postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index(
+        op.f("ix_deliveries_due"),
+        "deliveries",
+        ["due_at"],
+        unique=False,
+        postgresql_where="(due_at IS NOT NULL)",
+    )
     op.drop_index("uq_setup_sessions_code", table_name="setup_sessions")
     op.drop_index(
         "ix_setup_sessions_look_up",
@@ -482,6 +767,8 @@ def downgrade() -> None:
     op.drop_index("ix_setup_sessions_gateway_reference", table_name="setup_sessions")
     op.drop_index("ix_setup_sessions_customer_id", table_name="setup_sessions")
     op.drop_table("setup_sessions")
+    op.drop_index("ix_webhook_attempts_delivery_id", table_name="webhook_attempts")
+    op.drop_table("webhook_attempts")
     op.drop_index(
         "ix_reconciliation_differences_open",
         table_name="reconciliation_differences",
@@ -490,12 +777,39 @@ def downgrade() -> None:
     op.drop_table("reconciliation_differences")
     op.drop_table("gateway_customers")
     op.drop_index(
+        "ix_webhook_lanes_due_at",
+        table_name="webhook_lanes",
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.drop_table("webhook_lanes")
+    op.drop_index(
+        "uq_webhook_deliveries_event",
+        table_name="webhook_deliveries",
+        postgresql_where=sa.text("cause = 'event'"),
+    )
+    op.drop_index("ix_webhook_deliveries_webhook_endpoint_id", table_name="webhook_deliveries")
+    op.drop_index("ix_webhook_deliveries_settled_at", table_name="webhook_deliveries")
+    op.drop_index(
+        "ix_webhook_deliveries_pending",
+        table_name="webhook_deliveries",
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.drop_index(
+        "ix_webhook_deliveries_due",
+        table_name="webhook_deliveries",
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.drop_table("webhook_deliveries")
+    op.drop_index(
         "ix_reconciliations_pending",
         table_name="reconciliations",
         postgresql_where=sa.text("status IN ('pending', 'running')"),
     )
     op.drop_index("ix_reconciliations_gateway_account_id", table_name="reconciliations")
     op.drop_table("reconciliations")
+    op.drop_table("event_numbers")
+    op.drop_table("event_counters")
+    op.drop_table("event_batches")
     op.create_check_constraint(
         op.f("ck_inbound_events_status"),
         "inbound_events",
