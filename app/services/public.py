@@ -252,12 +252,8 @@ CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
             "frozen_at",
             "happened_at",
             "last_used_at",
-<<<<<<< HEAD
             "mandate_expires_at",
-            "occurred_at",
-=======
             "moves_at",
->>>>>>> 09773d3 (Instants of snapshots end in Z, all of them)
             "next_action_at",
             "occurred_at",
             "paid_at",
