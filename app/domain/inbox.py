@@ -69,6 +69,10 @@ class Reason(StrEnum):
     """Money moved under a reference like ours that no attempt or refund bears."""
     CAPTURED_AGAIN = "captured_again"
     """Money moved a second time, or for an attempt that was closed without."""
+    REFUNDED_OTHERWISE = "refunded_otherwise"
+    """A refund that is settled here is not so there: it came back, went out all the same, or went
+    out twice.
+    """
 
 
 DELAYS: Final = tuple(

@@ -9,10 +9,12 @@ from app.domain.outcome import (
     Authorized,
     Found,
     Inconclusive,
+    NotExecuted,
     NotFound,
     Outcome,
     PaymentLookup,
     Pending,
+    RefundDeclined,
     Refunded,
     RefundLookup,
     RefundOutcome,
@@ -21,6 +23,7 @@ from app.domain.outcome import (
 )
 from app.domain.payment import IN_FLIGHT, Attempt
 from app.domain.refund import Refund
+from app.domain.refund import Status as RefundStatus
 from app.gateways.base import Gateway
 from app.gateways.requests import PaymentQuery, RefundQuery
 from app.runtime import Runtime
@@ -69,7 +72,7 @@ async def settle_refund(rt: Runtime, gateway: Gateway, claimed: Claimed) -> Verd
     if found.reference is not None and found.reference != refund.reference:
         return Again(f"the gateway says it is {found.reference}'s, we that it is ours")
     await refund_calls.settle(rt, refund, found.outcome, now, heard=True)
-    return Settled()
+    return _contradiction(refund, found.outcome) or Settled()
 
 
 async def _fetch_payment(gateway: Gateway, claimed: Claimed) -> PaymentLookup:
@@ -122,6 +125,26 @@ def _second_capture(attempt: Attempt, outcome: Outcome) -> Orphaned | None:
         f"{outcome.amount_minor} {outcome.currency} as {outcome.gateway_reference}, "
         f"for an attempt that is {attempt.status}",
     )
+
+
+def _contradiction(refund: Refund, outcome: RefundOutcome) -> Orphaned | None:
+    """What the gateway says of a refund that was settled, where that is not what our books say."""
+    is_same = _name_of(outcome) in (None, refund.gateway_reference)
+    match refund.status, outcome:
+        case RefundStatus.SUCCEEDED, RefundDeclined(gateway_code=code) if is_same:
+            cause = f"it came back: {code}"
+        case RefundStatus.SUCCEEDED, Refunded(gateway_reference=other) if not is_same:
+            cause = f"{outcome.amount_minor} {outcome.currency} went out again, as {other}"
+        case RefundStatus.FAILED, Refunded():
+            cause = f"{outcome.amount_minor} {outcome.currency} went out after it had failed here"
+        case _:
+            return None
+    return Orphaned(Reason.REFUNDED_OTHERWISE, cause)
+
+
+def _name_of(outcome: RefundOutcome) -> str | None:
+    """What the gateway calls the refund, where it says so."""
+    return None if isinstance(outcome, NotExecuted) else outcome.gateway_reference
 
 
 def _stray_payment(outcome: Outcome, ours: str | None) -> Verdict:

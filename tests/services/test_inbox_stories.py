@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from app.db import inbox as inbox_rows
@@ -237,4 +238,38 @@ async def test_a_late_success_of_a_closed_attempt_is_never_silent(world: World, 
     [row] = await post.rows()
     assert row["reason"] == "captured_again"
     assert (await world.last_attempt()).detail.startswith("manual_review")
+    await world.expect()
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "detail"),
+    [
+        ("pm_sim_refund_pending", "failed", "400 EUR went out after it had failed here"),
+        ("pm_sim_refund_fails", "succeeded", "it came back: "),
+    ],
+)
+async def test_a_refund_that_our_books_have_otherwise_is_never_silent(
+    world: World,
+    post: Post,
+    administrator: asyncpg.Connection,
+    token: str,
+    status: str,
+    detail: str,
+) -> None:
+    """Banks send refunds back weeks after they succeeded, and give others out after all."""
+    await world.subscribed("1000", token=token)
+    [payment] = await world.payments()
+    refund = await world.refund(payment["id"], 400)
+    await world.told()
+    await administrator.execute(
+        "UPDATE refunds SET status = $1, settled_at = created_at, look_up_at = NULL", status
+    )
+    await world.gateway_settles()
+    [row] = await world.fetch("SELECT reference FROM refunds WHERE id = $1", refund)
+    told = refund_of(world.simulator, row["reference"])
+    await post.bring(event("refund.updated", told))
+    assert (await settle(world)).orphaned == 1
+    [event_row] = await post.rows()
+    assert event_row["reason"] == "refunded_otherwise"
+    assert event_row["detail"].startswith(detail)
     await world.expect()
