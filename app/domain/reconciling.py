@@ -280,11 +280,11 @@ def _refunds(books: Books) -> Iterator[Difference]:
     seen: set[UUID] = set()
     for theirs in books.refunds_there:
         ours = by_gateway.get(theirs.reference) or by_ours.get(theirs.our_reference or "")
-        if ours is not None:
+        if ours is not None and not _is_another(ours, theirs):
             seen.add(ours.id)
             yield from _refund(ours, theirs)
         elif theirs.ended is Ended.SUCCEEDED and theirs.our_reference not in books.given_back:
-            paid = payments.get(theirs.payment_reference or "")
+            paid = ours or payments.get(theirs.payment_reference or "")
             yield Difference(
                 Kind.REFUND_UNKNOWN_HERE,
                 theirs.currency,
@@ -298,6 +298,12 @@ def _refunds(books: Books) -> Iterator[Difference]:
         is_done = ours.status is RefundStatus.SUCCEEDED and _is_in(books, ours.created_at)
         if ours.id not in seen and is_done and not is_reversal(ours.gateway_reference):
             yield _of_refund(Kind.REFUND_MISSING_THERE, ours, None)
+
+
+def _is_another(ours: OurRefund, theirs: Theirs) -> bool:
+    """Whether money went back under our reference besides the refund that we know."""
+    is_done = ours.status is RefundStatus.SUCCEEDED
+    return is_done and ours.gateway_reference not in (None, theirs.reference)
 
 
 def _refund(ours: OurRefund, theirs: Theirs) -> Iterator[Difference]:

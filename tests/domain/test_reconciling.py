@@ -194,9 +194,21 @@ def refunded_there(books: Books, random: Random) -> tuple[Books, set[str]]:
     }
 
 
+def refunded_twice(books: Books, random: Random) -> tuple[Books, set[str]]:
+    """Money went back a second time under the same reference of ours."""
+    named = [t for t in books.refunds_there if t.our_reference is not None]
+    if not named:
+        return books, set()
+    n = random.randrange(10**9)
+    new = replace(random.choice(named), reference=f"again{n}")
+    return replace(books, refunds_there=[*books.refunds_there, new]), {
+        f"refund_unknown_here:again{n}"
+    }
+
+
 SEEDS: tuple[Callable[[Books, Random], tuple[Books, set[str]]], ...] = (
     *(unknown_here, twice, after_closing, not_settled, missing_there, undone_there),
-    *(amount, fee, refunded_there),
+    *(amount, fee, refunded_there, refunded_twice),
 )
 
 
