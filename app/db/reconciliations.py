@@ -287,7 +287,9 @@ async def lock(tx: Tx, difference_id: UUID) -> Row | None:
     """One difference of the transaction's merchant, locked, with what opens its account."""
     return await tx.fetchrow(
         f"""
-        SELECT d.*, {OPENING}, a.invoice_id FROM reconciliation_differences d
+        SELECT d.*, {OPENING}, a.invoice_id, a.status AS attempt_status,
+               a.gateway_reference AS attempt_reference
+          FROM reconciliation_differences d
           JOIN gateway_accounts g ON g.merchant_id = d.merchant_id AND g.id = d.gateway_account_id
           LEFT JOIN payment_attempts a
             ON a.merchant_id = d.merchant_id AND a.id = d.payment_attempt_id

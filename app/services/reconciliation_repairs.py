@@ -27,11 +27,12 @@ from app.domain.outcome import (
     Found,
     NotFound,
     RefundDeclined,
+    RefundDeclineReason,
     Refunded,
     RefundOutcome,
     Succeeded,
 )
-from app.domain.payment import RETRYABLE, Attempt, Payment, schedule
+from app.domain.payment import IN_FLIGHT, RETRYABLE, Attempt, Payment, schedule
 from app.domain.policy import LatePayments
 from app.domain.reconciling import REPAIRS, Kind, Repair, reversal_of
 from app.gateways.capabilities import NativeKey
@@ -64,6 +65,7 @@ async def repair(rt: Runtime, caller: Caller, cmd: RepairDifference) -> UUID:
             raise missing()
         check_open(row)
         way = _way(row, cmd.repair)
+        _check_spare(row)
         await deeds.note(tx, caller, "reconciliation_difference.repaired", cmd.id, now, way=way)
         if way is Repair.REFUND and row["status"] == "open":
             await rows.begin_refund(tx, cmd.id, now)
@@ -141,6 +143,19 @@ def _way(row: Row, wanted: Repair | None) -> Repair:
     if wanted is not None and wanted not in ways:
         raise InvalidRequest(f"This is repaired by {' or '.join(ways)}.", param="repair")
     return wanted or ways[0]
+
+
+def _check_spare(row: Row) -> None:
+    """Refuse to touch one of two charges while that may be the one that counts. Raises Conflict."""
+    if row["kind"] != Kind.CHARGED_TWICE or row["status"] == "repairing":
+        return
+    if row["attempt_status"] in IN_FLIGHT:
+        raise Conflict(
+            "Which of its charges counts is not settled yet; settle that first.",
+            code="difference_not_settled",
+        )
+    if row["attempt_reference"] == row["gateway_reference"]:
+        raise Conflict("This charge is the one that counts.", code="difference_outdated")
 
 
 # ── what only our books lack ──────────────────────────────────────────────────────────────────────
@@ -311,6 +326,9 @@ async def _give_back(rt: Runtime, row: Row, now: datetime, *, first: bool) -> No
     if isinstance(found, NotFound) and isinstance(key, NativeKey) and key.covers(age):
         outcome = await refund_calls.send(gateway, request, again=True)
         await _given_back(rt, row, outcome, now)
+    elif found == NotFound(definitive=True) and gateway.capabilities.absence_is_proof(age):
+        absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
+        await _given_back(rt, row, absent, now)
 
 
 async def _given_back(rt: Runtime, row: Row, outcome: RefundOutcome, now: datetime) -> None:

@@ -184,6 +184,63 @@ async def test_a_refund_whose_answer_is_lost_is_found_and_not_made_again(
     assert world.refunded() == [900]
 
 
+async def test_a_refund_that_was_provably_never_made_may_be_asked_for_again(
+    world: World, simulator: SimulatorProcess, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    """Without keys nothing is repeated: once its absence is proved, it is open again."""
+    await administrator.execute(
+        "UPDATE gateway_accounts SET settings ="
+        """ (settings::jsonb || '{"options": {"repeating": "none"}}')::json"""
+    )
+    token = simulator.payment_method()
+    elsewhere(
+        simulator, str(began), reference="stray", amount=900, currency="EUR", payment_method=token
+    )
+    [found] = await compared(world, began)
+    simulator.set_fault("error_500_before", operations=["refund"])
+    assert (await mend(world, found))["status"] == "repairing"
+    simulator.clear_faults()
+    await reconciliation_repairs.go_on(world.rt)
+    [waits] = await world.fetch("SELECT status FROM reconciliation_differences")
+    assert waits["status"] == "repairing", "it may take effect yet"
+    world.clock.advance(timedelta(minutes=2))
+    await reconciliation_repairs.go_on(world.rt)
+    [again] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert (again["status"], again["note"]) == ("open", "not refunded: never_executed")
+    assert (await mend(world, again))["status"] == "repaired"
+    assert world.refunded() == [900]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("status = 'unknown', settled_at = NULL", "difference_not_settled"),
+        ("gateway_reference = $1", "difference_outdated"),
+    ],
+)
+async def test_of_two_charges_the_one_that_may_count_is_not_given_back(
+    world: World,
+    simulator: SimulatorProcess,
+    began: datetime,
+    administrator: asyncpg.Connection,
+    change: str,
+    code: str,
+) -> None:
+    await world.subscribed("1000")
+    [attempt] = await world.attempts()
+    token = simulator.payment_method()
+    body = {"amount": 1000, "currency": "EUR", "payment_method": token}
+    second = elsewhere(simulator, str(began), reference=attempt["reference"], **body)
+    [found] = await compared(world, began)
+    assert (found["kind"], found["gateway_reference"]) == ("charged_twice", second)
+    args = [second] if "$1" in change else []
+    await administrator.execute(f"UPDATE payment_attempts SET {change}", *args)
+    with pytest.raises(BillingError) as refused:
+        await mend(world, found, Repair.REFUND)
+    assert refused.value.code == code
+    assert world.refunded() == []
+
+
 async def test_what_is_in_flight_is_settled_first_and_is_no_difference(
     world: World, began: datetime
 ) -> None:
