@@ -66,7 +66,8 @@ CAPABILITIES: Final = Capabilities(
     setup_repeatability=PerOrder(),
     capture_repeatability=PerOrder(),
     lookup_freshness_seconds=300,
-    effect_latest_seconds=300,
+    # A charge reads and makes its order first: the debit may leave some four time-outs late.
+    effect_latest_seconds=900,
     reference_length_max=40,
     amount_format=AmountFormat.MINOR_INTEGER,
     setup_flow=SetupFlow.CHECKOUT,
