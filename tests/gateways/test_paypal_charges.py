@@ -131,7 +131,7 @@ async def test_a_wallet_is_charged_as_the_merchants_later_use_of_it(
             }
         },
     }
-    assert call["headers"]["paypal-request-id"] == f"{request.idempotency_key}.order"
+    assert call["headers"]["paypal-request-id"] == f"{request.idempotency_key}.order-paypal"
     assert call["headers"]["prefer"] == "return=representation"
 
 
@@ -152,6 +152,25 @@ async def test_a_card_is_charged_with_the_schemes_name_of_its_first_use(
         "usage": "SUBSEQUENT",
         "payment_type": "RECURRING",
     }
+
+
+@pytest.mark.parametrize("token", ["wallet-ok", "card-ok"])
+@pytest.mark.parametrize("fault", [None, "timeout_after_effect", "error_500_after"])
+async def test_a_token_of_the_other_kind_is_charged_as_what_it_is_once(
+    paypal: PayPalProcess, token: str, fault: str | None
+) -> None:
+    gateway = paypal.open(total_timeout_seconds=1)
+    other = MethodType.CARD if token.startswith("wallet") else MethodType.WALLET
+    request = replace(charge_of(token), method_type=other)
+    if fault is not None:
+        paypal.set_fault(fault, skip=1, count=1)
+        assert isinstance(await gateway.charge(request), Unknown)
+    # Whoever repeats it may know better meanwhile.
+    outcome = await gateway.charge(replace(request, method_type=charge_of(token).method_type))
+    assert isinstance(outcome, Succeeded)
+    assert await gateway.charge(request) == outcome
+    await gateway.aclose()
+    assert paypal.charged(request.attempt_code) == 1999
 
 
 async def test_equal_requests_make_equal_bytes(

@@ -44,6 +44,9 @@ from app.gateways.paypal.session import Call, Session
 from app.gateways.paypal.words import Authorization, Capture, Order
 from app.gateways.requests import CaptureRequest, ChargeRequest
 
+WALLET: Final = "paypal"
+CARD: Final = "card"
+OTHER_KIND: Final = "MISMATCHED_VAULT_ID_TO_PAYMENT_SOURCE"
 DESCRIPTION_CHARS_MAX: Final = 127
 USAGE_PATTERN: Final = "RECURRING_PREPAID"
 """Fixed or variable amounts on fixed dates; the same as the customer approved."""
@@ -57,8 +60,11 @@ HOLD_LAPSED: Final = frozenset({"PAYER_CANNOT_PAY", "TRANSACTION_REFUSED", "AUTH
 """How a capture is refused whose honor period of three days is over: a fresh hold may help."""
 
 
-def order_of(request: ChargeRequest) -> dict[str, Any]:
-    """The order of a charge. Raises InvalidRequestError for an amount PayPal cannot take."""
+def order_of(request: ChargeRequest, source: str) -> dict[str, Any]:
+    """The order of a charge to a `paypal` wallet or a `card`.
+
+    Raises InvalidRequestError for an amount that PayPal cannot take.
+    """
     unit = {
         "invoice_id": request.attempt_code,
         "custom_id": request.attempt_code,
@@ -68,24 +74,21 @@ def order_of(request: ChargeRequest) -> dict[str, Any]:
     return {
         "intent": "CAPTURE" if request.is_captured else "AUTHORIZE",
         "purchase_units": [unit | ({"description": description} if description else {})],
-        "payment_source": _source(request),
+        "payment_source": {source: _source(request, source)},
     }
 
 
-def _source(request: ChargeRequest) -> dict[str, Any]:
+def _source(request: ChargeRequest, source: str) -> dict[str, Any]:
     """Merchant-initiated, and always a later use: the first was the set-up, with the customer."""
     credential: dict[str, Any] = {"payment_initiator": "MERCHANT", "usage": "SUBSEQUENT"}
-    if request.method_type == MethodType.WALLET:
-        kind = "paypal"
+    if source == WALLET:
         credential["usage_pattern"] = USAGE_PATTERN
     else:
-        kind = "card"
         credential["payment_type"] = "RECURRING"
         if NETWORK_ID.fullmatch(request.network_transaction_id or ""):
             reference = {"id": request.network_transaction_id}
             credential["previous_network_transaction_reference"] = reference
-    source = {"vault_id": request.payment_method_reference, "stored_credential": credential}
-    return {kind: source}
+    return {"vault_id": request.payment_method_reference, "stored_credential": credential}
 
 
 def declined(refused: Refusal) -> Declined:
@@ -105,16 +108,16 @@ class Charges:
         self._session = session
 
     async def charge(self, request: ChargeRequest) -> Outcome:
-        """Take money off-session, or hold it, once per idempotency key."""
-        body = order_of(request)
-        call = Call(
-            "orders.create",
-            "POST",
-            "/v2/checkout/orders",
-            body,
-            request_id=request_id(request.idempotency_key, "order"),
-        )
-        order = await self._order(call)
+        """Take money off-session, or hold it, once per idempotency key.
+
+        A token that PayPal says is not of the kind we took it for is charged as the other kind: it
+        was refused for certain, and is so again whenever this is repeated. Each kind has a request
+        id of its own, so a better guess in a repetition makes no second order either.
+        """
+        kinds = (WALLET, CARD) if request.method_type == MethodType.WALLET else (CARD, WALLET)
+        order = await self._create(request, kinds[0])
+        if isinstance(order, Refusal) and OTHER_KIND in order.issues:
+            order = await self._create(request, kinds[1])
         if isinstance(order, Refusal):
             return declined(order)
         if not isinstance(order, Order):
@@ -127,6 +130,14 @@ class Charges:
         if isinstance(outcome, Authorized) and order.status == "APPROVED":
             return await self._take_approved(order, request.idempotency_key)
         return outcome
+
+    async def _create(
+        self, request: ChargeRequest, source: str
+    ) -> Order | Refusal | NotExecuted | Unknown:
+        key = request_id(request.idempotency_key, f"order-{source}")
+        body = order_of(request, source)
+        path = "/v2/checkout/orders"
+        return await self._order(Call("orders.create", "POST", path, body, request_id=key))
 
     async def _order(self, call: Call) -> Order | Refusal | NotExecuted | Unknown:
         """An order whole, also when the answer was minimal."""
