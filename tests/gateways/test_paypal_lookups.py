@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.clock import SystemClock
+from app.clock import ManualClock, SystemClock
 from app.domain.dispute import DisputeStatus
 from app.domain.outcome import (
     Authorized,
@@ -20,6 +20,7 @@ from app.domain.outcome import (
 )
 from app.gateways.base import ListingFailed
 from app.gateways.paypal.gateway import PayPalGateway
+from app.gateways.paypal.lookups import Search
 from app.gateways.reports import TransactionKind, TransactionStatus
 from app.gateways.requests import PaymentQuery, RefundQuery, TimeWindow
 from tests.gateways.paypal import PayPalProcess
@@ -104,6 +105,36 @@ async def test_pending_and_declined_charges_are_found_as_such(
     outcome = await gateway.charge(request)
     assert isinstance(outcome, kind)
     assert await gateway.find_payment(PaymentQuery(request.attempt_code)) == Found(outcome)
+
+
+@pytest.mark.parametrize("away", [-300 * DAYS, 300 * DAYS])
+async def test_in_test_mode_a_clock_of_another_year_hides_no_charge(
+    gateway: PayPalGateway, away: timedelta
+) -> None:
+    request = charge_of("wallet-ok")
+    outcome = await gateway.charge(request)
+    query = PaymentQuery(request.attempt_code, created_at=now() + away)
+    assert await gateway.find_payment(query) == Found(outcome)
+    absent = PaymentQuery("never-sent", created_at=now() + away)
+    assert await gateway.find_payment(absent) == NotFound(definitive=away < timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("created", "start", "end"),
+    [
+        (timedelta(0), -HOURS, HOURS),
+        (-5 * HOURS, -6 * HOURS, HOURS),
+        (-5 * DAYS, -5 * DAYS - HOURS, -4 * DAYS),
+        (None, HOURS - 31 * DAYS, HOURS),
+    ],
+)
+def test_a_live_charge_is_looked_for_where_it_can_have_been_executed(
+    created: timedelta | None, start: timedelta, end: timedelta
+) -> None:
+    clock = ManualClock(now())
+    at = clock.at + created if created is not None else None
+    window = Search(clock, is_test=False).window(at)
+    assert window == TimeWindow(clock.at + start, clock.at + end)
 
 
 async def test_a_hold_is_found_by_our_code_and_so_is_its_capture(gateway: PayPalGateway) -> None:

@@ -33,6 +33,7 @@ from app.gateways.paypal import disputes, lookups, refunds, reports, vault, void
 from app.gateways.paypal.amounts import CURRENCIES
 from app.gateways.paypal.certificates import TrustBundle, mozilla
 from app.gateways.paypal.charges import Charges
+from app.gateways.paypal.lookups import Search
 from app.gateways.paypal.references import Reference
 from app.gateways.paypal.session import TOKEN_TIMEOUT_SECONDS, Session
 from app.gateways.paypal.vault import Vault
@@ -110,7 +111,7 @@ class PayPalGateway:
         if not client_id or not re.fullmatch(CLIENT_ID, client_id) or client_secret is None:
             raise ConfigurationError("PayPal needs the client id and the secret of a REST app.")
         address = account.base_url or ADDRESSES[account.mode]
-        self._clock = clock or SystemClock()
+        self._search = Search(clock or SystemClock(), account.mode is AccountMode.TEST)
         connect = account.connect_timeout_seconds
         total = account.total_timeout_seconds
         http = HttpClient(
@@ -171,7 +172,7 @@ class PayPalGateway:
 
     async def find_payment(self, query: PaymentQuery) -> PaymentLookup:
         """How the charge with our reference stands: at once where PayPal's own id is known."""
-        return await lookups.find_payment(self._session, query, self._clock)
+        return await lookups.find_payment(self._session, query, self._search)
 
     async def fetch_payment(self, gateway_reference: str) -> PaymentLookup:
         """How the charge that PayPal calls so stands."""
@@ -179,7 +180,7 @@ class PayPalGateway:
 
     async def find_refund(self, query: RefundQuery) -> RefundLookup:
         """How the refund with our reference stands: at once where its payment is known."""
-        return await lookups.find_refund(self._session, query, self._clock)
+        return await lookups.find_refund(self._session, query, self._search)
 
     async def fetch_refund(
         self, gateway_reference: str, payment_reference: str | None = None

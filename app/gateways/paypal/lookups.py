@@ -5,6 +5,7 @@ which is hours behind: while a request id counts, sending the same request again
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -36,6 +37,28 @@ SEARCHED: Final = timedelta(days=1)
 """A request first sent then was executed within this time, its repetitions included."""
 UNDATED: Final = timedelta(days=31)
 """How far back is looked for what nobody knows the age of."""
+LONGEST: Final = timedelta(days=366)
+"""How far back is looked at all, where test clocks may tell another time than PayPal's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """In which time a code is looked for in the report.
+
+    In test mode `created_at` may be a test clock's, months away from what PayPal's books say.
+    """
+
+    clock: Clock
+    is_test: bool
+
+    def window(self, created_at: datetime | None) -> TimeWindow:
+        """The time in which a request first sent `created_at` can have been executed."""
+        now = self.clock.now()
+        if created_at is None or (self.is_test and created_at > now):
+            return TimeWindow(now - UNDATED + SKEW, now + SKEW)
+        if self.is_test:
+            return TimeWindow(max(created_at - SKEW, now - LONGEST), now + SKEW)
+        return TimeWindow(created_at - SKEW, min(created_at + SEARCHED, now + SKEW))
 
 
 async def fetch_payment(session: Session, reference: Reference) -> PaymentLookup:
@@ -77,7 +100,7 @@ async def _order_of(session: Session, payment: Payment) -> Order | NotFound | In
     return await look(session, "orders.get", Reference(Kind.ORDER, order_id).path, Order)
 
 
-async def find_payment(session: Session, query: PaymentQuery, clock: Clock) -> PaymentLookup:
+async def find_payment(session: Session, query: PaymentQuery, within: Search) -> PaymentLookup:
     """How the charge with our code stands."""
     named = Reference.parse(query.gateway_reference) if query.gateway_reference else None
     if named is not None:
@@ -86,7 +109,7 @@ async def find_payment(session: Session, query: PaymentQuery, clock: Clock) -> P
             return Inconclusive("answer_for_another_charge")
         if not isinstance(found, NotFound):
             return Found(found.outcome, found.others) if isinstance(found, Found) else found
-    report = await _searched(session, query, clock)
+    report = await _searched(session, query, within)
     if not isinstance(report, Report):
         return report
     references = _charges(report.rows)
@@ -105,16 +128,11 @@ def _is_over(report: Report, created_at: datetime | None) -> bool:
 
 
 async def _searched(
-    session: Session, query: PaymentQuery | RefundQuery, clock: Clock
+    session: Session, query: PaymentQuery | RefundQuery, within: Search
 ) -> Report | NotFound | Inconclusive:
     """What the report has of our code, in the time in which it can have been executed."""
-    now = clock.now()
-    window = TimeWindow(now - UNDATED + SKEW, now + SKEW)
-    if query.created_at is not None:
-        end = min(query.created_at + SEARCHED, now + SKEW)
-        window = TimeWindow(query.created_at - SKEW, end)
     try:
-        return await reports.search(session, window, query.reference)
+        return await reports.search(session, within.window(query.created_at), query.reference)
     except ReportUnavailable as error:
         # Without the permission nothing can be found by our code; sending it again still can.
         return NotFound(definitive=False) if error.is_forbidden else Inconclusive(error.cause)
@@ -152,7 +170,7 @@ async def fetch_refund(session: Session, gateway_reference: str) -> RefundLookup
     return Found(outcomes.of_refund(refund), reference=refund.our_reference)
 
 
-async def find_refund(session: Session, query: RefundQuery, clock: Clock) -> RefundLookup:
+async def find_refund(session: Session, query: RefundQuery, within: Search) -> RefundLookup:
     """How the refund with our code stands: by its id, in its payment's order, or in the report."""
     if query.gateway_reference is not None:
         found = await fetch_refund(session, query.gateway_reference)
@@ -161,10 +179,10 @@ async def find_refund(session: Session, query: RefundQuery, clock: Clock) -> Ref
         if not isinstance(found, NotFound):
             return Found(found.outcome) if isinstance(found, Found) else found
     if query.payment_reference is not None:
-        within = await _in_order(session, query.payment_reference, query.reference)
-        if within is not None:
-            return within
-    report = await _searched(session, query, clock)
+        of_payment = await _in_order(session, query.payment_reference, query.reference)
+        if of_payment is not None:
+            return of_payment
+    report = await _searched(session, query, within)
     if not isinstance(report, Report):
         return report
     ids = {row.transaction_id: None for row in report.rows if reports.is_refund(row)}

@@ -92,7 +92,7 @@ class Report:
 
     def reaches(self, moment: datetime | None) -> bool:
         """Whether a transaction of that moment would be in it."""
-        return moment is None or self.until is None or self.until > moment
+        return self.until is not None and (moment is None or self.until > moment)
 
 
 def is_charge(row: Row) -> bool:
