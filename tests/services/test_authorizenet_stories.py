@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from app.services import gateway_accounts, payment_methods
+from app.services import gateway_accounts, payment_methods, setup_calls, setup_sessions
 from app.services.gateway_accounts import CreateGatewayAccount
+from app.services.setup_sessions import CreateSetupSession, Opened
 from tests.gateways.fakes.authorizenet.process import FakeAuthorizeNet, start_fake
 from tests.gateways.fakes.authorizenet.secrets import CLIENT_KEY, KEY, LOGIN
 from tests.world import DECLINED, PAID, RENEWED, World, open_world, until
@@ -223,3 +224,57 @@ async def test_a_refund_whose_answer_was_lost_is_found(
     [refund] = await shop.fetch("SELECT * FROM refunds")
     assert refund["status"] == "succeeded"
     await agree(shop, books)
+
+
+# Set-ups
+
+
+async def entered(world: World, books: FakeAuthorizeNet, behaves: str = "ok") -> tuple[Opened, str]:
+    """A set-up whose customer has entered a card; the status after the storefront's call."""
+    cmd = CreateSetupSession(await world.customer(None), make_default=True)
+    opened = await setup_sessions.create(world.rt, world.caller, cmd)
+    assert opened.handover.parameters is not None
+    assert opened.handover.parameters["clientKey"] == CLIENT_KEY
+    token = books.do("token", behaves=behaves)
+    opaque = {"dataDescriptor": "COMMON.ACCEPT.INAPP.PAYMENT", "dataValue": token}
+    session = await setup_sessions.complete(
+        world.rt, world.caller, opened.session["id"], opened.client_token, opaque
+    )
+    return opened, session.status
+
+
+async def test_a_card_that_accept_js_took_is_kept_and_charged(
+    shop: World, books: FakeAuthorizeNet
+) -> None:
+    _, status = await entered(shop, books)
+    assert status == "completed"
+    [method] = await shop.fetch("SELECT * FROM payment_methods")
+    assert (method["brand"], method["last_four"]) == ("visa", "1111")
+    await shop.subscribe(method["customer_id"], await shop.price("1000"))
+    assert "payment.succeeded" in await shop.told()
+    await agree(shop, books)
+
+
+async def test_a_card_whose_keeping_was_not_heard_of_is_kept_all_the_same(
+    shop: World, books: FakeAuthorizeNet
+) -> None:
+    books.do("faults", faults=[{"kind": "timeout_after_effect", "count": 1}])
+    _, status = await entered(shop, books)
+    assert status == "open"
+    assert await shop.fetch("SELECT * FROM payment_methods") == []
+    for _ in range(3):
+        await shop.advance_quietly(hours=1)
+        await setup_calls.settle_due(shop.rt)
+    [session] = await shop.fetch("SELECT * FROM setup_sessions")
+    [method] = await shop.fetch("SELECT * FROM payment_methods")
+    assert (session["status"], session["payment_method_id"]) == ("completed", method["id"])
+
+
+async def test_a_card_that_the_bank_refuses_is_not_kept(
+    shop: World, books: FakeAuthorizeNet
+) -> None:
+    _, status = await entered(shop, books, "setup_declined_8")
+    assert status == "failed"
+    [session] = await shop.fetch("SELECT * FROM setup_sessions")
+    assert (session["failure_code"], session["failure_category"]) == ("expired_card", "hard")
+    assert await shop.fetch("SELECT * FROM payment_methods") == []

@@ -57,6 +57,8 @@ EMAIL_CHARS: Final = 255
 DUPLICATE_ID: Final = re.compile(r"\bID (\d{1,20})\b")
 NOT_TAKEN: Final = frozenset({"E00013", "E00014", "E00015"})
 """A field is wrong: when a token is exchanged, one that the customer entered."""
+BRANDS: Final = {"AmericanExpress": "amex", "DinersClub": "diners"}
+"""Where a brand's usual word is not the gateway's in small letters."""
 EXPIRY: Final = re.compile(r"(\d{4})-(\d{2})")
 REASON_FIELD: Final = 2
 """In the comma-separated answer to a validation."""
@@ -270,7 +272,7 @@ def _method(method: Method, customer: str | None) -> SavedMethod:
     return SavedMethod(
         reference=method.id,
         customer_reference=customer,
-        brand=card.brand,
+        brand=BRANDS.get(card.brand, card.brand.lower()) if card.brand else None,
         last_four=_last_four(card.number),
         expiry_month=int(expiry[2]) if expiry else None,
         expiry_year=int(expiry[1]) if expiry else None,

@@ -77,7 +77,7 @@ async def test_a_set_up_begins_with_what_accept_js_needs_and_sends_nothing(shop:
 async def test_a_token_becomes_a_payment_method_that_can_be_charged(shop: Shop) -> None:
     outcome = await saved(shop)
     method = outcome.method
-    assert (method.brand, method.last_four) == ("Visa", "1111")
+    assert (method.brand, method.last_four) == ("visa", "1111")
     assert (method.expiry_month, method.expiry_year) == (12, 2031)
     request = replace(
         shop.request(),
@@ -251,6 +251,17 @@ async def test_a_renewed_card_is_learned_of_by_asking(shop: Shop) -> None:
     assert isinstance(found, Found)
     assert (found.outcome.last_four, found.outcome.expiry_year) == ("0027", 2035)
     assert found.outcome.reference == reference.reference
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("MasterCard", "mastercard"), ("AmericanExpress", "amex"), ("DinersClub", "diners")],
+)
+async def test_brands_have_their_usual_words(shop: Shop, theirs: str, ours: str) -> None:
+    customer, method = shop.fake.do("method", brand=theirs)
+    found = await shop.gateway.get_payment_method(MethodReference(method, customer))
+    assert isinstance(found, Found)
+    assert found.outcome.brand == ours
 
 
 async def test_what_is_detached_is_gone_and_cannot_be_charged(shop: Shop) -> None:
