@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from app.db.base import Row
 from app.db.gateway_accounts import CREDENTIALS, PREVIOUS_WEBHOOK_SECRET, WEBHOOK_SECRET
+from app.domain.errors import Conflict
 from app.gateways.base import AccountMode, AccountSettings, ConfigurationError, Gateway
 from app.runtime import Runtime
 from app.secrets import Place, Unreadable
@@ -28,6 +29,14 @@ def open_account(rt: Runtime, row: Row) -> Gateway:
         state,
         lambda: (row["gateway"], settings_of(rt, row, has_previous=has_previous)),
     )
+
+
+def open_for_caller(rt: Runtime, row: Row) -> Gateway:
+    """The same, where somebody waits for an answer. Raises Conflict."""
+    try:
+        return open_account(rt, row)
+    except ConfigurationError as error:
+        raise Conflict(str(error), code="gateway_account_unusable") from None
 
 
 def settings_of(rt: Runtime, row: Row, *, has_previous: bool) -> AccountSettings:

@@ -25,7 +25,7 @@ from app.runtime import Runtime
 from app.services import charging, deeds, idempotency
 from app.services.caller import Caller
 from app.services.moments import now_of_customer
-from app.services.opening import open_account
+from app.services.opening import open_for_caller
 from app.services.payments import settle_all
 
 SILENT: Final = "The gateway does not answer just now; nothing was changed."
@@ -63,7 +63,7 @@ async def action(rt: Runtime, caller: Caller, payment_id: UUID) -> Action:
         waiting = await load(rt, caller, payment_id)
     except Conflict:
         return await _nothing_to_do(rt, caller, payment_id)
-    gateway = open_account(rt, waiting.method)
+    gateway = open_for_caller(rt, waiting.method)
     outcome = await _ask(gateway, waiting)
     if not isinstance(outcome, RequiresAction):
         await settle_all(rt, [(waiting.attempt, outcome)], waiting.now)
@@ -91,7 +91,7 @@ async def cancel(rt: Runtime, caller: Caller, payment_id: UUID) -> UUID:
 
 async def give_up(rt: Runtime, waiting: Waiting) -> None:
     """Void it at the gateway, and settle by what that says. Raises Unavailable."""
-    gateway, attempt = open_account(rt, waiting.method), waiting.attempt
+    gateway, attempt = open_for_caller(rt, waiting.method), waiting.attempt
     outcome: Outcome
     if attempt.gateway_reference is None:
         outcome = await _ask(gateway, waiting)  # which gives it a name, or its end

@@ -42,7 +42,7 @@ from app.runtime import Runtime
 from app.services import deeds, idempotency, look_ups, refund_calls, refunds
 from app.services import payments as paying
 from app.services.caller import Caller
-from app.services.opening import open_account
+from app.services.opening import open_for_caller
 from app.services.reconciliation import check_open, missing, resolved
 
 logger = log.get(__name__)
@@ -296,7 +296,7 @@ async def _give_back(rt: Runtime, row: Row, now: datetime, *, first: bool) -> No
     Only whoever wrote down that it is on its way may send it first; after that it is looked for,
     and sent again only where its key makes that safe.
     """
-    gateway = open_account(rt, row)
+    gateway = open_for_caller(rt, row)
     request = RefundRequest(
         refund_code=paying.reference(row["id"]),
         idempotency_key=f"perennial-{row['id'].hex}",

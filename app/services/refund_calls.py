@@ -20,7 +20,12 @@ from app.domain.outcome import (
     Unknown,
 )
 from app.domain.refund import Refund
-from app.gateways.base import AuthenticationError, Gateway, InvalidRequestError
+from app.gateways.base import (
+    AuthenticationError,
+    ConfigurationError,
+    Gateway,
+    InvalidRequestError,
+)
 from app.gateways.pace import WAIT_SECONDS_MAX
 from app.gateways.requests import RefundQuery, RefundRequest
 from app.ids import new_id
@@ -54,14 +59,22 @@ async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> N
         key = refund.merchant_id, refund.id
         async with places:
             late = rt.clock.now() - begun > BEGIN_WITHIN
-            gateway = open_account(rt, calls[key])
-            outcome = TOO_LATE if late else await send(gateway, asked[key])
+            outcome = TOO_LATE if late else await _first(rt, calls[key], asked[key])
             await settle(rt, refund, outcome, now)
 
     async with asyncio.TaskGroup() as group:
         for refund in reserved:
             if (refund.merchant_id, refund.id) in mine:
                 group.create_task(one(refund))
+
+
+async def _first(rt: Runtime, call: Row, request: RefundRequest) -> RefundOutcome:
+    try:
+        gateway = open_account(rt, call)
+    except ConfigurationError as error:
+        logger.error("refund.account_unusable", refund=request.refund_code, reason=str(error))
+        return NotExecuted("account_unusable")
+    return await send(gateway, request)
 
 
 async def send(gateway: Gateway, request: RefundRequest, *, again: bool = False) -> RefundOutcome:

@@ -22,13 +22,13 @@ from app.domain.errors import Conflict, InvalidRequest
 from app.domain.offer_token import digest
 from app.domain.setup_session import ENDED, LIFE, SEND_LEASE, Session, Status
 from app.domain.vault import SetupFlow
-from app.gateways.base import ConfigurationError, Gateway
+from app.gateways.base import Gateway
 from app.gateways.requests import CustomerDetails
 from app.ids import new_id, new_token, show
 from app.runtime import Runtime
 from app.services import idempotency, lookup, setup_calls
 from app.services.caller import Caller
-from app.services.opening import open_account
+from app.services.opening import open_for_caller
 from app.services.payments import reference
 from app.services.setup_calls import Handover
 
@@ -121,7 +121,7 @@ async def complete(
     async with rt.db.begin(caller.merchant_id) as tx:
         row = await gateway_accounts.to_open(tx, caller.merchant_id, session.gateway_account_id)
     assert row is not None, "accounts are never deleted"
-    outcome = await setup_calls.ask(rt, _open(rt, row), session, terms, parameters)
+    outcome = await setup_calls.ask(rt, open_for_caller(rt, row), session, terms, parameters)
     return await setup_calls.settle(rt, key, outcome)
 
 
@@ -192,14 +192,7 @@ async def _account(rt: Runtime, caller: Caller, named: UUID | None) -> tuple[Row
             code="reference_not_found",
             param="gateway_account_id",
         )
-    return row, _open(rt, row)
-
-
-def _open(rt: Runtime, row: Row) -> Gateway:
-    try:
-        return open_account(rt, row)
-    except ConfigurationError as error:
-        raise Conflict(str(error), code="gateway_account_unusable") from None
+    return row, open_for_caller(rt, row)
 
 
 async def _load(rt: Runtime, key: tuple[UUID, UUID]) -> tuple[Session, Row]:

@@ -32,7 +32,7 @@ from app.ids import new_id
 from app.runtime import Runtime
 from app.services import charging, deeds, idempotency
 from app.services.caller import Caller
-from app.services.opening import open_account
+from app.services.opening import open_for_caller
 from app.services.payment_actions import SILENT, Waiting, load
 from app.services.payments import SEND_WITHIN, settle_all
 
@@ -70,7 +70,7 @@ async def resolve(rt: Runtime, caller: Caller, cmd: ResolvePayment) -> UUID:
             "The gateway is still being asked about it; wait for that.",
             code="payment_being_looked_up",
         )
-    gateway = open_account(rt, waiting.method)
+    gateway = open_for_caller(rt, waiting.method)
     if cmd.gateway_reference is not None:
         outcome = await _found_paid(gateway, waiting.attempt, cmd.gateway_reference)
         await settle_all(rt, [(waiting.attempt, outcome)], waiting.now)

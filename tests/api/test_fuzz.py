@@ -13,6 +13,7 @@ import pytest
 from app.cli.openapi import DOCUMENT
 from tests.api.conftest import ADMIN_KEY
 from tests.api.test_idempotency import until_ready
+from tests.world import SECRET_KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +45,7 @@ async def served(shop, database_url, unused_port, simulator):
             "DATABASE_URL": database_url,
             "PERENNIAL_ADMIN_KEY": ADMIN_KEY,
             "PERENNIAL_LOG_LEVEL": "error",
+            "PERENNIAL_SECRET_KEYS": SECRET_KEY,
             "PERENNIAL_SIMULATOR_URL": simulator.url,
         },
     )

@@ -13,6 +13,7 @@ from app.api import event_schemas
 from app.api.endpoint import Endpoint
 from app.cli.openapi import DOCUMENT, for_clients, render
 from app.domain.event import Type
+from app.ids import parse
 from app.services import reconciliation
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,8 @@ def test_operations_are_named_for_what_they_do(document) -> None:
         "create get list update delete cancel keep unpark pay void mark advance attach detach "
         "repair dismiss "
         "revoke calculate seed change pause resume preview explain finalize put release "
-        "execute disable enable check retry open complete reveal rotate ping replay resend"
+        "execute disable enable check retry open complete reveal rotate ping replay resend "
+        "resolve"
     )
     for name in names:
         assert name.split("_")[0] in verbs.split(), name
@@ -163,9 +165,12 @@ def test_the_document_for_clients_has_the_schemas_and_no_webhooks(document) -> N
     assert stripped["components"] == document["components"]
 
 
-async def test_every_event_is_as_its_schema_says(rt, shop, document) -> None:
+async def test_every_event_is_as_its_schema_says(
+    rt, shop, document, simulator, administrator
+) -> None:
     """Closed schemas, and every field there: of all that has happened in a shop."""
     await happen(shop)
+    await enter_a_method(shop, simulator, administrator)
     await reconciliation.run_due(rt)
     components = closed(document)
     seen, after = set(), 0
@@ -211,6 +216,17 @@ async def happen(shop) -> None:
     await api.patch(f"/v1/coupons/{shop['coupon']}", {"active": False})
     difference = f"/v1/reconciliation_differences/{shop['reconciliation_difference']}"
     await api.post(f"{difference}/dismiss", {"note": "Known."}, 200)
+
+
+async def enter_a_method(shop, simulator, administrator) -> None:
+    """A customer enters a payment method at the gateway."""
+    made = await shop.api.new("setup_sessions", customer_id=shop["customer"])
+    reference = await administrator.fetchval(
+        "SELECT gateway_reference FROM setup_sessions WHERE id = $1", parse("setup", made["id"])
+    )
+    secret = {"client_secret": made["client_secret"]}
+    simulator.request("POST", f"/setups/{reference}/confirm", json=secret)
+    await shop.api.post(f"/v1/setup_sessions/{made['id']}/complete", status=200)
 
 
 async def test_everything_expands_to_what_its_schema_says(shop, document) -> None:

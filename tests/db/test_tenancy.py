@@ -101,6 +101,7 @@ async def test_no_role_of_ours_can_step_over_the_policies(
     assert {(row["table_name"], row["privilege_type"]) for row in may} == {
         ("addon_plans", "DELETE"),
         ("customer_tax_ids", "DELETE"),
+        ("event_batches", "DELETE"),
         ("idempotency_keys", "DELETE"),
         ("inbound_events", "DELETE"),
         # Of drafts only: triggers refuse it for whatever is final.
@@ -113,6 +114,8 @@ async def test_no_role_of_ours_can_step_over_the_policies(
         ("tax_engine_rates", "DELETE"),
         ("tax_engines", "DELETE"),
         ("tax_registrations", "DELETE"),
+        ("webhook_attempts", "DELETE"),
+        ("webhook_deliveries", "DELETE"),
     }
 
 
