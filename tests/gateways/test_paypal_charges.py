@@ -159,7 +159,7 @@ async def test_a_card_is_charged_with_the_schemes_name_of_its_first_use(
 async def test_a_token_of_the_other_kind_is_charged_as_what_it_is_once(
     paypal: PayPalProcess, token: str, fault: str | None
 ) -> None:
-    gateway = paypal.open(total_timeout_seconds=1)
+    gateway = paypal.open(total_timeout_seconds=3 if fault == "timeout_after_effect" else 20)
     other = MethodType.CARD if token.startswith("wallet") else MethodType.WALLET
     request = replace(charge_of(token), method_type=other)
     if fault is not None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,17 @@ import pytest
 
 from app.clock import SystemClock
 from app.domain.calendar import Unit
-from app.services import gateway_accounts, inbox_settling, payment_methods
+from app.services import (
+    gateway_accounts,
+    inbox_settling,
+    kept_methods,
+    payment_methods,
+    setup_sessions,
+)
 from app.services.gateway_accounts import CreateGatewayAccount
 from app.services.inbox import Delivery, Mailbox, Taken
 from app.services.payment_methods import AttachPaymentMethod
+from app.services.setup_sessions import CreateSetupSession
 from tests.gateways.fakes.paypal.control import WEBHOOK_ID
 from tests.gateways.fakes.paypal.server import CLIENT_ID, CLIENT_SECRET
 from tests.gateways.paypal import PayPalProcess, start_paypal
@@ -179,3 +187,68 @@ async def test_a_refund_goes_back_once_though_its_answer_was_lost(shop: Shop) ->
     assert refund["status"] == "succeeded"
     assert shop.paypal.refunded(refund["reference"]) == 400
     await shop.assert_agreed()
+
+
+async def approved(shop: Shop) -> tuple[UUID, UUID]:
+    """A customer who has agreed on PayPal's page, and their set-up session."""
+    customer = await shop.world.customer(None)
+    cmd = CreateSetupSession(customer, return_url="https://shop.example/back", make_default=True)
+    opened = await setup_sessions.create(shop.world.rt, shop.world.caller, cmd)
+    assert opened.handover.redirect_url is not None
+    assert await complete(shop, opened.session["id"]) == "open", "the customer has not agreed"
+    back = shop.paypal.approve(opened.handover.redirect_url.rpartition("=")[2])
+    assert back.headers["location"].startswith("https://shop.example/back?")
+    return customer, opened.session["id"]
+
+
+async def complete(shop: Shop, session: UUID) -> str:
+    done = await setup_sessions.complete(shop.world.rt, shop.world.caller, session, None, {})
+    return done.status
+
+
+async def kept(shop: Shop) -> list[Any]:
+    return await shop.world.fetch("SELECT * FROM payment_methods ORDER BY id")
+
+
+@pytest.mark.parametrize("fault", [None, "error_500_after", "cut_body"])
+async def test_a_wallet_is_approved_kept_once_and_charged(shop: Shop, fault: str | None) -> None:
+    customer, session = await approved(shop)
+    if fault is not None:
+        shop.paypal.set_fault(fault, count=1, operations=["setup"])
+        assert await complete(shop, session) == "open"
+    assert await complete(shop, session) == "completed"
+    assert await complete(shop, session) == "completed"
+    [method] = await kept(shop)
+    assert (method["type"], method["brand"], method["is_usable"]) == ("wallet", "paypal", True)
+    await shop.world.told()
+    await shop.world.subscribe(customer, await shop.world.price("1000", unit=Unit.DAY))
+    await shop.world.expect(*STARTED)
+    await shop.assert_agreed()
+
+
+async def test_what_the_customer_takes_back_at_paypal_is_not_charged_any_more(shop: Shop) -> None:
+    _, session = await approved(shop)
+    assert await complete(shop, session) == "completed"
+    [method] = await kept(shop)
+    token = method["gateway_reference"]
+    told = ("VAULT.PAYMENT-TOKEN.DELETED", "token", token)
+    await shop.hear(*told)
+    await shop.settle()
+    assert (await kept(shop))[0]["is_usable"], "PayPal has it still, whatever it told"
+    shop.world.clock.advance(timedelta(minutes=1))
+    await shop.hear(*told)
+    shop.paypal.fake("DELETE", f"tokens/{token}")
+    assert (await shop.settle()).settled == 1
+    assert not (await kept(shop))[0]["is_usable"]
+
+
+async def test_a_method_that_is_detached_is_deleted_at_paypal(shop: Shop) -> None:
+    _, session = await approved(shop)
+    await complete(shop, session)
+    [method] = await kept(shop)
+    await payment_methods.detach(shop.world.rt, shop.world.caller, method["id"])
+    await kept_methods.detach_due(shop.world.rt)
+    [call] = [
+        one for one in shop.paypal.calls("/v3/vault/payment-tokens/") if one["method"] == "DELETE"
+    ]
+    assert call["path"].endswith(method["gateway_reference"])

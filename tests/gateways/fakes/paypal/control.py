@@ -61,6 +61,11 @@ def new_token(server: "Server", _: Any, given: dict[str, Any], __: Any) -> dict[
     return {"id": one.id, "customer": one.customer}
 
 
+def delete_token(server: "Server", ids: Any, *_: Any) -> None:
+    """The customer takes back their agreement on PayPal's own pages."""
+    del server.books.tokens[ids[0]]
+
+
 def put_dispute(server: "Server", ids: Any, given: dict[str, Any], _: Any) -> None:
     known = server.books.disputes.get(ids[0], {"dispute_id": ids[0]})
     now = shown(server.books.now())
@@ -137,6 +142,7 @@ TURNS: list[tuple[str, Turn]] = [
     (f"POST setups/{OWN}", set_status("setups")),
     (f"POST payments/{OWN}", change_payment),
     ("POST tokens", new_token),
+    (f"DELETE tokens/{OWN}", delete_token),
     ("POST rows", lambda server, _, given, __: server.books.rows.extend(given["rows"])),
     (f"PUT disputes/{OWN}", put_dispute),
     (f"GET disputes/{OWN}", lambda server, ids, *_: server.books.disputes[ids[0]]),
