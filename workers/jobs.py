@@ -7,6 +7,7 @@ from app import log
 from app.runtime import Runtime
 from app.services import (
     fan_out,
+    disputes,
     finalizing,
     idempotency,
     inbox,
@@ -160,6 +161,13 @@ async def tidy_webhooks(context: Context) -> None:
         logger.info("webhooks.tidied", canceled=tidied.canceled, forgotten=tidied.forgotten)
 
 
+async def poll_disputes(context: Context) -> None:
+    """Gateways that tell nothing of disputes are asked for them."""
+    seen = await disputes.poll_due(_runtime(context))
+    if seen:
+        logger.info("disputes.ran", seen=seen)
+
+
 async def forget(context: Context) -> None:
     """Idempotency keys past their life are deleted, and gateways' events that are long settled."""
     rt = _runtime(context)
@@ -197,5 +205,6 @@ ALL: Final = (
     number_events,
     deliver,
     tidy_webhooks,
+    poll_disputes,
     forget,
 )

@@ -75,6 +75,7 @@ class WorkerSettings:
         _sweep(jobs.settle_inbound, seconds={2, 17, 32, 47}),
         _sweep(jobs.settle_setups, seconds={12, 42}),
         _sweep(jobs.tend_methods, seconds={33}, minutes={7}),
+        _sweep(jobs.poll_disputes, seconds={37}, minutes={11, 41}),
         _sweep(jobs.prefetch_taxes, seconds={25}, minutes=set(range(0, 60, 5))),
         _sweep(jobs.reconcile, seconds={45}, minutes={7, 37}),
         _sweep(jobs.number_events, seconds=set(range(0, 60, 5))),

@@ -59,6 +59,7 @@ TAGS: Final = {
     "documents": "Invoices as PDF, page and e-invoice, and how they look.",
     "payments": "The collection of invoices.",
     "refunds": "Money going back.",
+    "disputes": "Charges that customers' banks take back.",
     "reconciliations": "Our books beside the gateways' own, and what mends what differs.",
     "events": "Everything that happened.",
     "webhook_endpoints": "Who is told what happened, and what became of it.",

@@ -7,8 +7,8 @@ from app.db.audit_check import Check
 MONEY: Final = (
     Check(
         "cash_is_captured_less_refunded",
-        "The ledger's cash at a gateway is what attempts captured, less fees and refunds, and what "
-        "came late and became credit.",
+        "The ledger's cash at a gateway is what attempts captured, less fees, refunds and what "
+        "disputes took, and what came late and became credit.",
         """
         SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
                coalesce(l.account, o.account) AS what
@@ -28,6 +28,10 @@ MONEY: Final = (
                     SELECT r.merchant_id, 'cash:' || r.gateway_account_id, r.currency, -r.amount
                       FROM refunds r WHERE {mine:r} AND r.status = 'succeeded'
                     UNION ALL
+                    SELECT s.merchant_id, 'cash:' || s.gateway_account_id, s.currency,
+                           -s.withdrawn - coalesce(s.fee, 0)
+                      FROM disputes s WHERE {mine:s}
+                    UNION ALL
                     SELECT b.merchant_id, 'cash:' || d.gateway_account_id, b.currency, b.amount
                       FROM balance_transactions b JOIN reconciliation_differences d
                         ON d.merchant_id = b.merchant_id AND d.gateway_reference = b.description
@@ -37,6 +41,43 @@ MONEY: Final = (
                     ) moved GROUP BY 1, 2, 3) o
             ON o.merchant_id = l.merchant_id AND o.account = l.account AND o.currency = l.currency
          WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "disputes_are_what_was_withdrawn",
+        "The ledger's disputes are what gateways withdrew and may still give back; its dispute "
+        "losses what they will not.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.account || ' ' || l.currency, o.account || ' ' || o.currency) AS what
+          FROM (SELECT merchant_id, currency, 'disputes' AS account, amount
+                  FROM ({balance:disputes}) at_stake
+                UNION ALL
+                SELECT merchant_id, currency, 'dispute_losses', amount
+                  FROM ({balance:dispute_losses}) lost) l
+          FULL JOIN (SELECT d.merchant_id, d.currency,
+                            CASE WHEN d.status = 'lost' THEN 'dispute_losses'
+                                 ELSE 'disputes' END AS account,
+                            sum(d.withdrawn) AS amount
+                       FROM disputes d WHERE {mine:d} GROUP BY 1, 2, 3) o
+            ON o.merchant_id = l.merchant_id AND o.currency = l.currency
+           AND o.account = l.account
+         WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
+        """,
+    ),
+    Check(
+        "disputes_are_told",
+        "Every dispute has its first event, and every one that has ended its last.",
+        """
+        SELECT d.merchant_id, d.id::text AS what FROM disputes d
+          LEFT JOIN (SELECT e.merchant_id, e.object_id,
+                            count(*) FILTER (WHERE e.type = 'dispute.created') AS created,
+                            count(*) FILTER (WHERE e.type = 'dispute.closed') AS closed
+                       FROM events e WHERE {mine:e} AND e.object = 'dispute' GROUP BY 1, 2) e
+            ON e.merchant_id = d.merchant_id AND e.object_id = d.id
+         WHERE {mine:d}
+           AND (coalesce(e.created, 0) <> 1
+                OR (d.closed_at IS NOT NULL AND coalesce(e.closed, 0) = 0))
         """,
     ),
     Check(

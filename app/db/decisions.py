@@ -12,6 +12,7 @@ from app.db.base import Row, Tx
 from app.db.writers import (
     balance,
     credit_note,
+    dispute,
     event,
     invoice,
     ledger,
@@ -66,6 +67,7 @@ async def record(tx: Tx, decisions: Sequence[Decision], now: datetime) -> Record
     await payment.write_attempts(tx, [a for d in decisions for a in d.attempts])
     await refund.write(tx, [r for d in decisions for r in d.refunds])
     await payment.abandon(tx, [(d.merchant_id, s) for d in decisions for s in d.abandoned], now)
+    await dispute.write(tx, [p for d in decisions for p in d.disputes])
     await event.write(tx, [e for d in decisions for e in d.events], numbers, now)
     return Recorded(numbers, len(invoices), len(payments))
 

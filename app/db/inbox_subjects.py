@@ -62,3 +62,18 @@ async def _first(
             if row is not None:
                 return row
     return None
+
+
+async def now_of_payment(tx: Tx, payment_id: UUID) -> datetime | None:
+    """What time it is for whoever pays, where that is a test clock's; of the transaction's
+    merchant.
+    """
+    found: datetime | None = await tx.fetchval(
+        """
+        SELECT c.frozen_at FROM payments p
+          JOIN test_clocks c ON c.merchant_id = p.merchant_id AND c.id = p.test_clock_id
+         WHERE p.merchant_id = current_setting('app.merchant_id')::uuid AND p.id = $1
+        """,
+        payment_id,
+    )
+    return found

@@ -11,6 +11,7 @@ from uuid import UUID
 from app.domain.balance import BalanceEntry
 from app.domain.credit_note import CreditNote
 from app.domain.discount import Discount
+from app.domain.dispute import Dispute
 from app.domain.event import Event
 from app.domain.invoice import Invoice
 from app.domain.ledger import Entry
@@ -81,6 +82,7 @@ class Decision:
     refunds: tuple[Refund, ...] = ()
     abandoned: tuple[UUID, ...] = ()
     """Subscriptions whose payments wait for their customer no longer: to be given up."""
+    disputes: tuple[Dispute, ...] = ()
     discounts: tuple[DiscountUse, ...] = ()
     new_discounts: tuple[NewDiscount, ...] = ()
     balances: tuple[BalanceEntry, ...] = ()

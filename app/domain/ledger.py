@@ -21,6 +21,7 @@ class Account(StrEnum):
     REFUNDS = "refunds"
     BAD_DEBT = "bad_debt"
     DISPUTES = "disputes"
+    DISPUTE_LOSSES = "dispute_losses"
     GATEWAY_FEES = "gateway_fees"
     CASH_OUTSIDE = "cash:outside"
 
@@ -36,6 +37,7 @@ class Source(StrEnum):
     CREDIT_NOTE = "credit_note"
     CREDIT_NOTE_VOID = "credit_note_void"
     BALANCE = "balance"
+    DISPUTE = "dispute"
 
 
 def cash(gateway_account: UUID | None) -> str:

@@ -36,6 +36,7 @@ NOUNS: Final = (
     "coupons",
     "customers",
     "deliveries",
+    "disputes",
     "events",
     "features",
     "gateway_accounts",

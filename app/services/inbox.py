@@ -46,9 +46,7 @@ BATCH_MAX: Final = 100
 """Deliveries in one transaction: some megabytes at worst."""
 FORGET_CHUNK: Final = 5_000
 """Rows deleted in one transaction: a short one."""
-ACTED_UPON: Final = frozenset(
-    {EventKind.PAYMENT, EventKind.REFUND, EventKind.SETUP, EventKind.METHOD}
-)
+ACTED_UPON: Final = frozenset(set(EventKind) - {EventKind.OTHER})
 SETTLE: Final = "settle_inbound"
 
 logger = log.get(__name__)

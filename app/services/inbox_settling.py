@@ -17,7 +17,7 @@ from app.db.inbox import Claimed
 from app.domain.inbox import Again, EventKind, Ignored, Reason, Status, Verdict, standing
 from app.gateways.base import ConfigurationError, Gateway
 from app.runtime import Runtime
-from app.services import inbox_money, kept_methods, setup_calls
+from app.services import disputes, inbox_money, kept_methods, setup_calls
 from app.services.opening import open_account
 
 LEASE: Final = timedelta(minutes=5)
@@ -30,6 +30,7 @@ HANDLERS: Final[Mapping[EventKind, Handler]] = MappingProxyType(
     {
         EventKind.PAYMENT: inbox_money.settle_payment,
         EventKind.REFUND: inbox_money.settle_refund,
+        EventKind.DISPUTE: disputes.settle_told,
         EventKind.SETUP: setup_calls.settle_told,
         EventKind.METHOD: kept_methods.settle_method,
     }

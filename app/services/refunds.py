@@ -7,10 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from app import ids, log
-from app.db import decisions, payments, sends
+from app.db import decisions, disputes, payments, sends
 from app.db.base import Row
 from app.db.scope import Scope
-from app.domain import refunding
+from app.domain import disputing, refunding
 from app.domain.collection import SEND_LEASE
 from app.domain.errors import Conflict
 from app.domain.outcome import (
@@ -59,9 +59,9 @@ async def reserve(rt: Runtime, caller: Caller, cmd: CreateRefund) -> tuple[Refun
         captured = await payments.captured_attempt(tx, payment)
         if captured is None:
             raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
-        decision = refunding.request(
-            payment, captured, cmd.amount, cmd.reason, now, new_id, reference
-        )
+        withdrawn = await disputes.withdrawn_of(tx, payment.id)
+        amount = disputing.refundable(payment, withdrawn, cmd.amount)
+        decision = refunding.request(payment, captured, amount, cmd.reason, now, new_id, reference)
         await decisions.record(tx, [decision], now)
         refund = decision.refunds[0]
         await deeds.note(tx, caller, "refund.created", refund.id, now, amount=refund.amount)

@@ -174,6 +174,21 @@ async def at_the_gateway(api: Api, account: str, customer: str) -> dict[str, str
     return {"inbound_event": event["id"], "setup_session": setup["id"]}
 
 
+async def disputed(administrator, payment: str) -> str:
+    """A dispute of a payment, put there by hand; its id."""
+    row = await administrator.fetchrow(
+        "INSERT INTO disputes (merchant_id, id, gateway_account_id, gateway_reference, payment_id,"
+        " invoice_id, customer_id, status, currency, amount, withdrawn, asked_at, created_at,"
+        " version) SELECT p.merchant_id, $2, a.gateway_account_id, 'dp_stock', p.id, p.invoice_id,"
+        " p.customer_id, 'needs_response', p.currency, 1, 0, p.created_at, p.created_at, 1"
+        " FROM payments p JOIN payment_attempts a ON a.payment_id = p.id WHERE p.id = $1"
+        " RETURNING id",
+        parse("pay", payment),
+        new_id(),
+    )
+    return show("dp", row["id"])
+
+
 async def compared(api: Api, administrator, account: str) -> dict[str, str]:
     """A comparison, and a difference that it could have found."""
     made, found = await api.new("reconciliations", gateway_account_id=account), new_id()
@@ -276,6 +291,7 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "discount": discount["id"],
             "feature": feature["id"],
             "gateway_account": account["id"],
+            "dispute": await disputed(administrator, payment["id"]),
             **await at_the_gateway(api, account["id"], customer["id"]),
             "invoice": invoice["id"],
             "line": invoice["lines"][0]["id"],

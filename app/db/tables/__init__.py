@@ -12,7 +12,7 @@ from app.db.tables.customer import (
     payment_methods,
 )
 from app.db.tables.documents import document_logos, document_settings
-from app.db.tables.gateway import gateway_customers, inbound_events, setup_sessions
+from app.db.tables.gateway import disputes, gateway_customers, inbound_events, setup_sessions
 from app.db.tables.invoice import (
     credit_note_lines,
     credit_notes,
@@ -84,6 +84,7 @@ __all__ = [
     "customer_tax_ids",
     "customers",
     "discounts",
+    "disputes",
     "document_logos",
     "document_settings",
     "event_batches",

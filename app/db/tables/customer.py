@@ -155,6 +155,7 @@ gateway_accounts = tenant_table(
     instant("previous_webhook_secret_expires_at", null=True),
     string("check_result", null=True),
     instant("checked_at", null=True),
+    instant("disputes_polled_at", null=True),
     document("settings"),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     instant("created_at"),

@@ -6,6 +6,7 @@ from app.db.tables.common import (
     HOT,
     belongs_to,
     check,
+    currency_check,
     document,
     instant,
     minor,
@@ -16,6 +17,7 @@ from app.db.tables.common import (
     tenant_table,
     uid,
 )
+from app.domain.dispute import DisputeStatus
 from app.domain.inbox import Status as InboundStatus
 from app.domain.setup_session import Status as SetupStatus
 from app.domain.vault import SetupFlow
@@ -130,5 +132,37 @@ setup_sessions = tenant_table(
     ),
     check("completed_has_method", "(status = 'completed') = (payment_method_id IS NOT NULL)"),
     check("open_has_reference", "status <> 'open' OR gateway_reference IS NOT NULL"),
+    postgresql_with={"fillfactor": HOT},
+)
+
+disputes = tenant_table(
+    "disputes",
+    uid("id"),
+    uid("gateway_account_id"),
+    string("gateway_reference"),
+    uid("payment_id"),
+    uid("invoice_id"),
+    uid("customer_id"),
+    string("status"),
+    string("currency"),
+    minor("amount"),
+    minor("withdrawn"),
+    minor("fee", null=True),
+    string("reason", null=True),
+    instant("opened_at", null=True),
+    instant("evidence_due_by", null=True),
+    instant("closed_at", null=True),
+    instant("asked_at"),
+    instant("created_at"),
+    number("version"),
+    belongs_to("gateway_accounts", "gateway_account_id"),
+    belongs_to("payments", "payment_id"),
+    UniqueConstraint("merchant_id", "gateway_account_id", "gateway_reference", name="uq_disputes"),
+    Index("ix_disputes_payment_id", "merchant_id", "payment_id"),
+    currency_check(),
+    one_of("status", DisputeStatus),
+    check("amount", "amount > 0"),
+    check("withdrawn", "withdrawn >= 0"),
+    check("closed", "(status IN ('won', 'lost', 'closed')) = (closed_at IS NOT NULL)"),
     postgresql_with={"fillfactor": HOT},
 )

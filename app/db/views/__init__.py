@@ -9,6 +9,7 @@ from app.db.views.catalog import FEATURE, PLAN, PRICE
 from app.db.views.customer import (
     BALANCE_TRANSACTION,
     CUSTOMER,
+    DISPUTE,
     GATEWAY_ACCOUNT,
     INBOUND_EVENT,
     PAYMENT_METHOD,
@@ -44,6 +45,7 @@ ALL: Final = (
     CUSTOMER,
     DELIVERY,
     DISCOUNT,
+    DISPUTE,
     DOCUMENT_SETTINGS,
     EVENT,
     FEATURE,
@@ -91,6 +93,7 @@ __all__ = [
     "DELIVERY",
     "DELIVERY_SUMMARY",
     "DISCOUNT",
+    "DISPUTE",
     "DOCUMENT_SETTINGS",
     "EVENT",
     "FEATURE",

@@ -106,3 +106,27 @@ SETUP_SESSION = View(
         "payment_method": "payment_method",
     },
 )
+
+DISPUTE = View(
+    object="dispute",
+    prefix="dp",
+    table="disputes",
+    columns="""
+        t.id, t.gateway_account_id, t.gateway_reference, t.payment_id, t.invoice_id, t.customer_id,
+        t.status, t.currency, t.amount, t.withdrawn, t.fee, t.reason, t.opened_at,
+        t.evidence_due_by, t.closed_at, t.created_at, t.version
+    """,
+    filters={
+        **CREATED,
+        "status": "t.status = {}",
+        "payment_id": "t.payment_id = {}",
+        "customer_id": "t.customer_id = {}",
+        "gateway_account_id": "t.gateway_account_id = {}",
+    },
+    references={
+        "customer": "customer",
+        "gateway_account": "gateway_account",
+        "invoice": "invoice",
+        "payment": "payment",
+    },
+)
