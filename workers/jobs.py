@@ -6,8 +6,8 @@ from typing import Any, Final
 from app import log
 from app.runtime import Runtime
 from app.services import (
-    fan_out,
     disputes,
+    fan_out,
     finalizing,
     idempotency,
     inbox,

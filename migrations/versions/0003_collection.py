@@ -22,12 +22,14 @@ TABLES = (
     "reconciliation_differences",
     "webhook_attempts",
     "setup_sessions",
+    "disputes",
 )
 
 
 def upgrade() -> None:
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
+    op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
     op.create_table(
         "event_batches",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
@@ -436,6 +438,57 @@ def upgrade() -> None:
     op.create_index(
         "uq_setup_sessions_code", "setup_sessions", ["merchant_id", "code"], unique=True
     )
+    op.create_table(
+        "disputes",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("gateway_account_id", sa.UUID(), nullable=False),
+        sa.Column("gateway_reference", sa.Text(), nullable=False),
+        sa.Column("payment_id", sa.UUID(), nullable=False),
+        sa.Column("invoice_id", sa.UUID(), nullable=False),
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("withdrawn", sa.BigInteger(), nullable=False),
+        sa.Column("fee", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("opened_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("evidence_due_by", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("closed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("asked_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "(status IN ('won', 'lost', 'closed')) = (closed_at IS NOT NULL)",
+            name=op.f("ck_disputes_closed"),
+        ),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_disputes_currency")),
+        sa.CheckConstraint(
+            "status IN ('needs_response', 'under_review', 'won', 'lost', 'closed')",
+            name=op.f("ck_disputes_status"),
+        ),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_disputes_amount")),
+        sa.CheckConstraint("withdrawn >= 0", name=op.f("ck_disputes_withdrawn")),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "gateway_account_id"],
+            ["gateway_accounts.merchant_id", "gateway_accounts.id"],
+            name=op.f("fk_disputes_gateway_accounts"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "payment_id"],
+            ["payments.merchant_id", "payments.id"],
+            name=op.f("fk_disputes_payments"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_disputes")),
+        sa.UniqueConstraint(
+            "merchant_id", "gateway_account_id", "gateway_reference", name="uq_disputes"
+        ),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_disputes_payment_id", "disputes", ["merchant_id", "payment_id"], unique=False
+    )
     op.drop_index(
         op.f("ix_deliveries_due"), table_name="deliveries", postgresql_where="(due_at IS NOT NULL)"
     )
@@ -470,6 +523,10 @@ def upgrade() -> None:
     op.add_column(
         "gateway_accounts",
         sa.Column("checked_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "gateway_accounts",
+        sa.Column("disputes_polled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
     )
     op.create_index("ix_gateway_accounts_id", "gateway_accounts", ["id"], unique=False)
     op.add_column(
@@ -607,6 +664,11 @@ def upgrade() -> None:
         "status IN ('received', 'settled', 'ignored', 'orphaned', 'failed')",
     )
     op.create_check_constraint(
+        op.f("ck_ledger_entries_source"),
+        "ledger_entries",
+        "source IN ('invoice', 'invoice_void', 'invoice_write_off', 'payment', 'refund', 'credit_note', 'credit_note_void', 'balance', 'dispute')",
+    )
+    op.create_check_constraint(
         op.f("ck_webhook_endpoints_deleted"),
         "webhook_endpoints",
         "deleted_at IS NULL OR NOT enabled",
@@ -637,6 +699,7 @@ def downgrade() -> None:
     )
     op.drop_constraint(op.f("ck_webhook_endpoints_disabled"), "webhook_endpoints", type_="check")
     op.drop_constraint(op.f("ck_webhook_endpoints_deleted"), "webhook_endpoints", type_="check")
+    op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
     op.drop_constraint(
         op.f("ck_gateway_accounts_previous_webhook_secret_expires"),
@@ -697,6 +760,7 @@ def downgrade() -> None:
     op.drop_column("inbound_events", "reference")
     op.drop_column("inbound_events", "kind")
     op.drop_index("ix_gateway_accounts_id", table_name="gateway_accounts")
+    op.drop_column("gateway_accounts", "disputes_polled_at")
     op.drop_column("gateway_accounts", "checked_at")
     op.drop_column("gateway_accounts", "check_result")
     op.drop_column("gateway_accounts", "previous_webhook_secret_expires_at")
@@ -758,6 +822,8 @@ def downgrade() -> None:
         unique=False,
         postgresql_where="(due_at IS NOT NULL)",
     )
+    op.drop_index("ix_disputes_payment_id", table_name="disputes")
+    op.drop_table("disputes")
     op.drop_index("uq_setup_sessions_code", table_name="setup_sessions")
     op.drop_index(
         "ix_setup_sessions_look_up",
@@ -810,6 +876,11 @@ def downgrade() -> None:
     op.drop_table("event_numbers")
     op.drop_table("event_counters")
     op.drop_table("event_batches")
+    op.create_check_constraint(
+        op.f("ck_ledger_entries_source"),
+        "ledger_entries",
+        "source IN ('invoice', 'invoice_void', 'invoice_write_off', 'payment', 'refund', 'credit_note', 'credit_note_void', 'balance')",
+    )
     op.create_check_constraint(
         op.f("ck_inbound_events_status"),
         "inbound_events",

@@ -14,7 +14,8 @@ from app.api.endpoint import Endpoint
 from app.cli.openapi import DOCUMENT, for_clients, render
 from app.domain.event import Type
 from app.ids import parse
-from app.services import reconciliation
+from app.services import inbox_settling, reconciliation
+from tests import gateway_events
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.anyio
@@ -171,6 +172,7 @@ async def test_every_event_is_as_its_schema_says(
     """Closed schemas, and every field there: of all that has happened in a shop."""
     await happen(shop)
     await enter_a_method(shop, simulator, administrator)
+    await dispute_a_charge(rt, shop, simulator, administrator)
     await reconciliation.run_due(rt)
     components = closed(document)
     seen, after = set(), 0
@@ -216,6 +218,21 @@ async def happen(shop) -> None:
     await api.patch(f"/v1/coupons/{shop['coupon']}", {"active": False})
     difference = f"/v1/reconciliation_differences/{shop['reconciliation_difference']}"
     await api.post(f"{difference}/dismiss", {"note": "Known."}, 200)
+
+
+async def dispute_a_charge(rt, shop, simulator, administrator) -> None:
+    """A customer's bank takes a charge back; the gateway tells, and the worker looks."""
+    charge = await administrator.fetchval(
+        "SELECT gateway_reference FROM payment_attempts WHERE payment_id = $1",
+        parse("pay", shop["payment"]),
+    )
+    opened = simulator.request("POST", "/v1/disputes", json={"charge": charge})
+    told = gateway_events.event("dispute.opened", opened)
+    raw = json.dumps(told).encode()
+    signed = gateway_events.headers(raw, told["id"], rt.clock.now())
+    path = f"/v1/gateways/simulator/{shop['gateway_account']}/webhooks"
+    assert (await shop.api.client.post(path, content=raw, headers=signed)).is_success
+    assert (await inbox_settling.settle_due(rt)).settled == 1
 
 
 async def enter_a_method(shop, simulator, administrator) -> None:
