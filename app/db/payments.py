@@ -30,13 +30,14 @@ ATTEMPT_COLUMNS: Final = """
     a.merchant_id, a.id, a.payment_id, a.invoice_id, a.gateway_account_id, a.payment_method_id,
     a.ordinal, a.status, a.currency, a.amount, a.reference, a.gateway_reference,
     a.network_transaction_id, a.fee, a.failure_code, a.failure_category, a.gateway_code, a.detail,
-    a.look_ups, a.look_up_at, a.created_at, a.settled_at, a.request, a.last_sent_at,
+    a.look_ups, a.look_up_at, a.created_at, a.settled_at, a.request, a.last_sent_at, a.absent_since,
     a.capture_sent_at, a.void_wanted_at, a.version
 """
 REFUND_COLUMNS: Final = """
     r.merchant_id, r.id, r.payment_id, r.invoice_id, r.gateway_account_id, r.status, r.currency,
     r.amount, r.reason, r.reference, r.gateway_reference, r.failure_code, r.detail, r.look_ups,
-    r.look_up_at, r.created_at, r.settled_at, r.request, r.last_sent_at, r.version
+    r.look_up_at, r.created_at, r.settled_at, r.request, r.last_sent_at,
+    r.absent_since, r.version
 """
 
 
@@ -335,6 +336,7 @@ def attempt(row: Row) -> Attempt:
         settled_at=row["settled_at"],
         request=row["request"],
         last_sent_at=row["last_sent_at"],
+        absent_since=row["absent_since"],
         capture_sent_at=row["capture_sent_at"],
         void_wanted_at=row["void_wanted_at"],
         version=row["version"],
@@ -363,6 +365,7 @@ def refund(row: Row) -> Refund:
         settled_at=row["settled_at"],
         request=row["request"],
         last_sent_at=row["last_sent_at"],
+        absent_since=row["absent_since"],
         version=row["version"],
     )
 

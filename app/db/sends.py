@@ -1,4 +1,6 @@
-"""Marks that a call is about to be made: committed first, so that a crash cannot hide it."""
+"""Marks of calls: that one is about to be made, committed first, so that a crash cannot hide it;
+that one did nothing; that nothing of one was there.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,6 +12,7 @@ from app.domain.payment import Attempt
 
 Key = tuple[UUID, UUID]
 MARKS: Final = ("last_sent_at", "capture_sent_at")
+ABSENT_FROM: Final = ("payment_attempts", "refunds")
 
 
 async def mark_sent(tx: Tx, key: Key, mark: str, before: datetime | None, now: datetime) -> bool:
@@ -27,13 +30,14 @@ async def mark_sent(tx: Tx, key: Key, mark: str, before: datetime | None, now: d
     return marked > 0
 
 
-async def freeze_refunds(tx: Tx, requests: Sequence[tuple[Key, str]]) -> set[Key]:
+async def freeze_refunds(tx: Tx, requests: Sequence[tuple[Key, str]], now: datetime) -> set[Key]:
     """Write down what refunds ask for, before they are sent for the first time; those of which it
     was not written down before.
     """
     rows = await tx.fetch(
         """
-        UPDATE refunds r SET request = k.request::json
+        UPDATE refunds r SET request = k.request::json,
+               last_sent_at = CASE WHEN r.created_at < $4 THEN $4 END
           FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS k (merchant_id, id, request)
          WHERE r.merchant_id = k.merchant_id AND r.id = k.id AND r.request IS NULL
         RETURNING r.merchant_id, r.id
@@ -41,6 +45,7 @@ async def freeze_refunds(tx: Tx, requests: Sequence[tuple[Key, str]]) -> set[Key
         [key[0] for key, _ in requests],
         [key[1] for key, _ in requests],
         [request for _, request in requests],
+        now,
     )
     return {(row["merchant_id"], row["id"]) for row in rows}
 
@@ -49,6 +54,31 @@ async def mark_refund_sent(tx: Tx, key: Key, now: datetime) -> None:
     """Write down, before it is done, that a refund is sent again."""
     await tx.run(
         "UPDATE refunds SET last_sent_at = $3 WHERE merchant_id = $1 AND id = $2", *key, now
+    )
+
+
+async def thaw_refund(tx: Tx, key: Key, frozen_at: datetime) -> None:
+    """Its only call provably did nothing: as far as sending goes, it was never sent. Unless it was
+    sent again, or its outcome became known, since it was written down at `frozen_at`.
+    """
+    await tx.run(
+        "UPDATE refunds SET request = NULL WHERE merchant_id = $1 AND id = $2"
+        " AND status = 'processing' AND COALESCE(last_sent_at, created_at) = $3",
+        *key,
+        frozen_at,
+    )
+
+
+async def mark_absent(tx: Tx, table: str, key: Key, now: datetime) -> None:
+    """Write down that the gateway has nothing of an attempt or a refund, since now; what was
+    written down before it was last sent does not count.
+    """
+    assert table in ABSENT_FROM
+    await tx.run(
+        f"UPDATE {table} SET absent_since = $3 WHERE merchant_id = $1 AND id = $2"
+        " AND (absent_since IS NULL OR absent_since < last_sent_at)",
+        *key,
+        now,
     )
 
 

@@ -125,6 +125,8 @@ class Attempt:
     """All that was asked of the gateway and is no field here, as JSON; never changed."""
     last_sent_at: datetime | None = None
     """When it was sent again last; None: only once, when it was made."""
+    absent_since: datetime | None = None
+    """When a look-up first found that the gateway has nothing of it."""
     capture_sent_at: datetime | None = None
     """When the capture of what is held was sent last."""
     void_wanted_at: datetime | None = None

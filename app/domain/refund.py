@@ -38,10 +38,12 @@ class Refund:
     settled_at: datetime | None = None
     request: str | None = None
     """All that was asked of the gateway, as JSON, written down before it was sent; then it never
-    changes. None: it was never sent.
+    changes. None: it was never sent, or its only call provably did nothing.
     """
     last_sent_at: datetime | None = None
     """When it was sent again last; None: only once, when it was made."""
+    absent_since: datetime | None = None
+    """When a look-up first found that the gateway has nothing of it."""
     version: int = 1
 
     @property

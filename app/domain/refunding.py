@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.domain.collection import SEND_LEASE
@@ -87,7 +87,17 @@ def settle(
         case Unknown():
             return _later(refund, outcome.cause, now, Status.UNKNOWN)
         case NotExecuted():
-            return _later(refund, f"not executed: {outcome.cause}", now, refund.status)
+            return _again_later(refund, outcome, now)
+
+
+def _again_later(refund: Refund, outcome: NotExecuted, now: datetime) -> Decision:
+    """This call did nothing; the refund stands as it stood, and is not tried before it may be."""
+    decision = _later(refund, f"not executed: {outcome.cause}", now, refund.status)
+    [later] = decision.refunds
+    if later.look_up_at is None:
+        return decision
+    wait = now + timedelta(seconds=outcome.retry_after_seconds or 0)
+    return replace(decision, refunds=(replace(later, look_up_at=max(later.look_up_at, wait)),))
 
 
 def heard(

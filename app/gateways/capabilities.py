@@ -67,6 +67,8 @@ class Capabilities:
     """A payment this old is visible to a look-up, if it exists."""
     effect_latest_seconds: int
     """A request sent this long ago has had its effect by now, or never will."""
+    absence_gap_seconds: int = 0
+    """Absence is proof only once two look-ups so far apart found nothing; 0: one is enough."""
     reference_length_max: int
     amount_format: AmountFormat
     setup_flow: SetupFlow
@@ -94,6 +96,10 @@ class Capabilities:
     moves_real_money: bool = True
     """False for a gateway that only pretends: it is refused for live accounts."""
 
-    def absence_is_proof(self, age_seconds: int) -> bool:
-        """Whether a definitive "not found" of a request this old means it was never executed."""
+    def absence_is_proof(self, age_seconds: int, absent_seconds: int | None = None) -> bool:
+        """Whether a definitive "not found" of a request this old means it was never executed; it
+        was found missing `absent_seconds` ago for the first time. None: whatever there is to it.
+        """
+        if absent_seconds is not None and absent_seconds < self.absence_gap_seconds:
+            return False
         return age_seconds > max(self.lookup_freshness_seconds, self.effect_latest_seconds)

@@ -27,6 +27,7 @@ from app.domain.outcome import (
     Voided,
 )
 from app.domain.payment import Attempt
+from app.domain.refund import Refund
 from app.gateways.base import Gateway
 from app.gateways.capabilities import NativeKey, PerOrder, Repeatability
 from app.runtime import Runtime
@@ -156,13 +157,20 @@ class Search:
                 outcome = await charging.charge(self._gateway, request, again=True)
             await settle_all(self._rt, [(attempt, outcome)], self._now)
             return
-        proven_after = max(can.lookup_freshness_seconds, can.effect_latest_seconds)
-        last_sent_at = attempt.last_sent_at or attempt.created_at
-        if found.definitive and can.absence_is_proof(self._age(last_sent_at) - SEND_WITHIN.seconds):
+        if not found.definitive:
+            await _wait(self._rt, attempt, ABSENT, self._now)
+            return
+        sent_at = attempt.last_sent_at or attempt.created_at
+        absent_since = await missing_since(self._rt, "payment_attempts", attempt, self._now)
+        age, absent = self._age(sent_at) - SEND_WITHIN.seconds, self._age(absent_since)
+        if can.absence_is_proof(age, absent):
             await _close(self._rt, attempt, self._now)
             return
-        proven_at = last_sent_at + SEND_WITHIN + timedelta(seconds=proven_after + 1)
-        until = proven_at if found.definitive else None
+        proven_after = max(can.lookup_freshness_seconds, can.effect_latest_seconds) + 1
+        until = max(
+            sent_at + SEND_WITHIN + timedelta(seconds=proven_after),
+            absent_since + timedelta(seconds=can.absence_gap_seconds),
+        )
         await _wait(self._rt, attempt, ABSENT, self._now, until)
 
     def _may_repeat(self, found: PaymentLookup) -> bool:
@@ -212,6 +220,16 @@ async def take(
     if attempt.void_wanted_at is not None:
         return held
     return await Search(rt, attempt, gateway, now).capture(held)
+
+
+async def missing_since(rt: Runtime, table: str, sent: Attempt | Refund, now: datetime) -> datetime:
+    """When the gateway was first found to have nothing of it, since it was last sent."""
+    since, sent_at = sent.absent_since, sent.last_sent_at or sent.created_at
+    if since is not None and since >= sent_at:
+        return since
+    async with rt.db.begin_system() as tx:
+        await sends.mark_absent(tx, table, (sent.merchant_id, sent.id), now)
+    return now
 
 
 def _is_keyed(key: Repeatability, age_seconds: int) -> bool:

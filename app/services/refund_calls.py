@@ -53,7 +53,7 @@ async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> N
     async with rt.db.begin_system() as tx:
         calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in reserved])
         asked = {(r.merchant_id, r.id): request_of(r, calls[r.merchant_id, r.id]) for r in reserved}
-        mine = await sends.freeze_refunds(tx, [(key, frozen(r)) for key, r in asked.items()])
+        mine = await sends.freeze_refunds(tx, [(key, frozen(r)) for key, r in asked.items()], now)
 
     async def one(refund: Refund) -> None:
         key = refund.merchant_id, refund.id
@@ -61,6 +61,9 @@ async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> N
             late = rt.clock.now() - begun > BEGIN_WITHIN
             outcome = TOO_LATE if late else await _first(rt, calls[key], asked[key])
             await settle(rt, refund, outcome, now)
+            if isinstance(outcome, NotExecuted):
+                async with rt.db.begin(refund.merchant_id) as tx:
+                    await sends.thaw_refund(tx, key, now)
 
     async with asyncio.TaskGroup() as group:
         for refund in reserved:

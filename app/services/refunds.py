@@ -27,6 +27,7 @@ from app.runtime import Runtime
 from app.services import deeds, idempotency, refund_calls
 from app.services import subscriptions as subscribing
 from app.services.caller import Caller
+from app.services.look_ups import missing_since
 from app.services.opening import open_account
 from app.services.payments import WALL, reference
 
@@ -98,7 +99,6 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> No
     gateway, begun = open_account(rt, call), rt.clock.now()
     can = gateway.capabilities
     age = now - refund.created_at
-    since_sent = now - (refund.last_sent_at or refund.created_at) - refund_calls.SEND_WITHIN
     found = await gateway.find_refund(refund_calls.query_of(refund, call))
     match found:
         case Found(outcome=RefundPending()) if age.total_seconds() > can.pending_seconds_max:
@@ -113,16 +113,29 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> No
                 request = refund_calls.request_again(refund)
                 outcome = await refund_calls.send(gateway, request, again=True)
             await refund_calls.settle(rt, refund, outcome, now)
-        case NotFound(definitive=True) if can.absence_is_proof(int(since_sent.total_seconds())):
-            absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
-            await refund_calls.settle(rt, refund, absent, now)
         case NotFound(definitive=True):
-            seconds = max(can.lookup_freshness_seconds, can.effect_latest_seconds) + 1
-            await _wait(rt, refund, ABSENT, now, now - since_sent + timedelta(seconds=seconds))
+            await _absent(rt, refund, can, now)
         case NotFound():
             await _wait(rt, refund, ABSENT, now)
         case _:
             await _wait(rt, refund, f"look-up failed: {found.cause}", now)
+
+
+async def _absent(rt: Runtime, refund: Refund, can: Capabilities, now: datetime) -> None:
+    """The gateway has nothing of it: never executed, once that is proved; until then wait."""
+    sent_by = (refund.last_sent_at or refund.created_at) + refund_calls.SEND_WITHIN
+    absent_since = await missing_since(rt, "refunds", refund, now)
+    age, absent = (int((now - each).total_seconds()) for each in (sent_by, absent_since))
+    if can.absence_is_proof(age, absent):
+        never = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
+        await refund_calls.settle(rt, refund, never, now)
+        return
+    proven_after = max(can.lookup_freshness_seconds, can.effect_latest_seconds) + 1
+    until = max(
+        sent_by + timedelta(seconds=proven_after),
+        absent_since + timedelta(seconds=can.absence_gap_seconds),
+    )
+    await _wait(rt, refund, ABSENT, now, until)
 
 
 def _may_repeat(can: Capabilities, refund: Refund, age: timedelta) -> bool:

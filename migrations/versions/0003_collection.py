@@ -566,6 +566,10 @@ def upgrade() -> None:
     )
     op.add_column(
         "payment_attempts",
+        sa.Column("absent_since", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column(
+        "payment_attempts",
         sa.Column("capture_sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
     )
     op.add_column(
@@ -616,6 +620,9 @@ def upgrade() -> None:
     )
     op.add_column(
         "refunds", sa.Column("last_sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
+    )
+    op.add_column(
+        "refunds", sa.Column("absent_since", postgresql.TIMESTAMP(timezone=True), nullable=True)
     )
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
     op.add_column(
@@ -718,6 +725,7 @@ def downgrade() -> None:
     op.drop_column("webhook_endpoints", "metadata")
     op.drop_column("webhook_endpoints", "disabled_at")
     op.drop_index("uq_refunds_reference", table_name="refunds")
+    op.drop_column("refunds", "absent_since")
     op.drop_column("refunds", "last_sent_at")
     op.drop_column("refunds", "request")
     op.drop_index(
@@ -740,6 +748,7 @@ def downgrade() -> None:
     op.drop_column("payment_methods", "network_transaction_amount")
     op.drop_column("payment_attempts", "void_wanted_at")
     op.drop_column("payment_attempts", "capture_sent_at")
+    op.drop_column("payment_attempts", "absent_since")
     op.drop_column("payment_attempts", "last_sent_at")
     op.drop_column("payment_attempts", "request")
     op.drop_index(

@@ -278,3 +278,68 @@ async def test_a_card_that_the_bank_refuses_is_not_kept(
     [session] = await shop.fetch("SELECT * FROM setup_sessions")
     assert (session["failure_code"], session["failure_category"]) == ("expired_card", "hard")
     assert await shop.fetch("SELECT * FROM payment_methods") == []
+
+
+# What is proved, and what may be sent again
+
+
+async def test_after_an_outage_one_look_is_no_proof(shop: World, books: FakeAuthorizeNet) -> None:
+    """Nobody looked for nine hours: the first absence is not believed, nor one soon after it."""
+    customer = await paying(shop, books)
+    books.do("faults", faults=[{"kind": "timeout_before_effect", "count": 1}])
+    await shop.subscribe(customer, await shop.price("1000"))
+    await shop.expect(*UNKNOWN)
+    await shop.advance(hours=9)
+    await shop.advance(minutes=1)
+    await shop.advance(minutes=5)
+    assert [each["status"] for each in await shop.attempts()] == ["unknown"]
+    for _ in range(3):
+        await shop.advance_quietly(minutes=20)
+    assert [each["status"] for each in await shop.attempts()] == ["canceled", "succeeded"]
+    await agree(shop, books)
+
+
+async def test_a_part_of_what_is_not_settled_goes_back_once_it_is(
+    shop: World, books: FakeAuthorizeNet
+) -> None:
+    customer = await paying(shop, books)
+    await shop.subscribe(customer, await shop.price("1000"))
+    [payment] = await shop.payments()
+    await shop.told()
+    await shop.refund(payment["id"], 400)
+    for _ in range(3):
+        await shop.advance(hours=2)
+    [refund] = await shop.fetch("SELECT * FROM refunds")
+    assert (refund["status"], refund["request"]) == ("processing", None)
+    books.do("settle")
+    await shop.advance(hours=6, expect=["refund.succeeded"])
+    await agree(shop, books)
+
+
+async def test_a_refund_that_was_turned_away_and_then_lost_is_not_believed_absent_too_early(
+    shop: World, books: FakeAuthorizeNet
+) -> None:
+    """What was tried in vain for a day does not make the last try any older."""
+    customer = await paying(shop, books)
+    await shop.subscribe(customer, await shop.price("1000"))
+    [payment] = await shop.payments()
+    books.do("settle")
+    await shop.told()
+    books.do("faults", faults=[{"kind": "error_429"}])
+    await shop.refund(payment["id"], 400)
+    for _ in range(6):
+        await shop.advance(hours=2)
+    books.do("faults", faults=[{"kind": "timeout_before_effect", "count": 1}])
+    await shop.advance(hours=7)
+    [refund] = await shop.fetch("SELECT * FROM refunds")
+    assert refund["status"] == "unknown"
+    assert refund["last_sent_at"] == shop.now
+    for _ in range(4):
+        await shop.advance(hours=1)
+    [refund] = await shop.fetch("SELECT * FROM refunds")
+    assert refund["status"] == "unknown"
+    for _ in range(8):
+        await shop.advance_quietly(hours=12)
+    [refund] = await shop.fetch("SELECT * FROM refunds")
+    assert (refund["status"], refund["detail"]) == ("failed", "never_executed")
+    await agree(shop, books)

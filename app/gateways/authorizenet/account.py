@@ -61,6 +61,7 @@ CAPABILITIES: Final = Capabilities(
     lookup_freshness_seconds=FRESHNESS_SECONDS,
     # Nothing arrives that late; but a new charge like a lost one must not meet the window either.
     effect_latest_seconds=DUPLICATE_WINDOW_SECONDS + FRESHNESS_SECONDS,
+    absence_gap_seconds=FRESHNESS_SECONDS,
     reference_length_max=REFERENCE_CHARS,
     amount_format=AmountFormat.DECIMAL_STRING,
     setup_flow=SetupFlow.TOKENIZATION,

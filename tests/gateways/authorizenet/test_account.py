@@ -93,6 +93,9 @@ def test_the_capabilities_promise_no_key() -> None:
     # Absence is no proof before a new charge could pass the duplicate window.
     assert not promised.absence_is_proof(28_800)
     assert promised.absence_is_proof(28_800 + 901)
+    # And it must be seen twice, a quarter of an hour apart.
+    assert not promised.absence_is_proof(28_800 + 901, 899)
+    assert promised.absence_is_proof(28_800 + 901, 900)
 
 
 @pytest.mark.parametrize(
