@@ -24,11 +24,23 @@ UPGRADE: Final[tuple[str, ...]] = (
      GROUP BY m.id
     """,
     "RESET ROLE",
+    # A gateway may change its word about a refund; under way again it never is.
+    "DROP TRIGGER refunds_settled ON refunds",
+    """
+    CREATE TRIGGER refunds_settled BEFORE UPDATE ON refunds FOR EACH ROW
+      WHEN (OLD.status IN ('succeeded', 'failed') AND NEW.status NOT IN ('succeeded', 'failed'))
+      EXECUTE FUNCTION guard_settled()
+    """,
 )
 """Functions and triggers, once the tables are as the revision wants them."""
 
-DOWNGRADE: Final[tuple[str, ...]] = tuple(
-    guards.protect(["deliveries"], append_only=(), deletable=())
+DOWNGRADE: Final[tuple[str, ...]] = (
+    *guards.protect(["deliveries"], append_only=(), deletable=()),
+    "DROP TRIGGER refunds_settled ON refunds",
+    """
+    CREATE TRIGGER refunds_settled BEFORE UPDATE ON refunds FOR EACH ROW
+      WHEN (OLD.status IN ('succeeded', 'failed')) EXECUTE FUNCTION guard_settled()
+    """,
 )
 """What takes `UPGRADE` back, once the tables are as they were before. CREATE OR REPLACE restores a
 changed function; the triggers of dropped tables are gone by then.

@@ -262,9 +262,11 @@ async def given_back(tx: Tx, run: Row) -> list[UUID]:
     return [row["id"] for row in rows]
 
 
-async def settled_meanwhile(tx: Tx, run: Row, now: datetime) -> None:
-    """What was in flight when it was found, and is not any more, needs no repair."""
-    await tx.run(
+async def settled_meanwhile(tx: Tx, run: Row, now: datetime) -> list[UUID]:
+    """What was in flight when it was found, and is not any more, needs no repair; nor does what the
+    gateway told by itself since. Those that are resolved so.
+    """
+    found = await tx.fetch(
         """
         UPDATE reconciliation_differences d
            SET status = 'repaired', repair = 'settle', resolved_at = $3, version = d.version + 1
@@ -273,14 +275,19 @@ async def settled_meanwhile(tx: Tx, run: Row, now: datetime) -> None:
                  SELECT FROM payment_attempts a WHERE a.merchant_id = d.merchant_id
                     AND a.id = d.payment_attempt_id
                     AND a.status IN ('succeeded', 'failed', 'canceled')))
-             OR (d.kind = 'refund_not_settled_here' AND EXISTS (
+             OR (d.kind IN ('refund_not_settled_here', 'refund_undone_there',
+                            'refund_after_closing') AND EXISTS (
                  SELECT FROM refunds f WHERE f.merchant_id = d.merchant_id AND f.id = d.refund_id
-                    AND f.status IN ('succeeded', 'failed'))))
+                    AND f.status = ANY (CASE d.kind WHEN 'refund_undone_there' THEN '{failed}'
+                        WHEN 'refund_after_closing' THEN '{succeeded}'
+                        ELSE '{succeeded,failed}'::text[] END))))
+        RETURNING d.id
         """,
         run["merchant_id"],
         run["gateway_account_id"],
         now,
     )
+    return [row["id"] for row in found]
 
 
 async def lock(tx: Tx, difference_id: UUID) -> Row | None:

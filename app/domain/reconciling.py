@@ -87,7 +87,7 @@ REPAIRS: Final[Mapping[Kind, tuple[Repair, ...]]] = {
     Kind.REFUND_AFTER_CLOSING: (Repair.RECORD,),
     Kind.REFUND_NOT_SETTLED_HERE: (Repair.SETTLE,),
     Kind.REFUND_MISSING_THERE: (),
-    Kind.REFUND_UNDONE_THERE: (),
+    Kind.REFUND_UNDONE_THERE: (Repair.RECORD,),
     Kind.REFUND_AMOUNT_DIFFERS: (),
 }
 """Which repairs there are for each, the usual one first; where there is none, a person decides at

@@ -1,8 +1,11 @@
 """A refund: money going back. It is reserved before the gateway is asked, settled after."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 from uuid import UUID
 
 
@@ -13,6 +16,20 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+
+
+OPEN: Final = frozenset({Status.PROCESSING, Status.UNKNOWN})
+FOLLOWING: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        Status.PROCESSING: frozenset(Status),
+        Status.UNKNOWN: frozenset(Status),
+        Status.SUCCEEDED: frozenset({Status.SUCCEEDED, Status.FAILED}),
+        Status.FAILED: frozenset({Status.SUCCEEDED, Status.FAILED}),
+    }
+)
+"""What each status may become. Ends are exchanged where the gateway changes its word: a bank sends
+money back weeks after it went out, or it goes out after all; but nothing is under way again.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
-from app.domain.ledger import Account, Entry, Source, cash
+from app.domain.ledger import Account, Entry, Source, cash, swapped
 from app.domain.outcome import (
     NotExecuted,
     RefundDeclined,
@@ -20,7 +20,7 @@ from app.domain.outcome import (
     Unknown,
 )
 from app.domain.payment import Attempt, Payment
-from app.domain.refund import Refund, Status
+from app.domain.refund import OPEN, Refund, Status
 from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW, PENDING
 
 
@@ -70,9 +70,9 @@ def request(  # noqa: PLR0913  what is refunded, why, when, and how things are n
 def settle(
     refund: Refund, payment: Payment, outcome: RefundOutcome, now: datetime, new_id: NewId
 ) -> Decision:
-    """What follows from `outcome`; nothing when the refund was settled before."""
-    if refund.status not in (Status.PROCESSING, Status.UNKNOWN):
-        return Decision(refund.merchant_id)
+    """What follows from `outcome`; nothing when the refund was settled so before."""
+    if refund.status not in OPEN:
+        return _overturned(refund, payment, outcome, now, new_id)
     match outcome:
         case Refunded():
             if (outcome.amount_minor, outcome.currency) != (refund.amount, refund.currency):
@@ -134,7 +134,7 @@ def look_again(
 
 def hand_over(refund: Refund, cause: str) -> Decision:
     """It is still on its way, and only a person can say what becomes of it: no more look-ups."""
-    if refund.status not in (Status.PROCESSING, Status.UNKNOWN):
+    if refund.status not in OPEN:
         return Decision(refund.merchant_id)
     noted = replace(
         refund, detail=MANUAL_REVIEW + cause, look_up_at=None, version=refund.version + 1
@@ -173,7 +173,72 @@ def _refunded(
         amount_refund_reserved=payment.amount_refund_reserved - refund.amount,
         version=payment.version + 1,
     )
-    entry = Entry(
+    return Decision(
+        refund.merchant_id,
+        payments=(returned,),
+        refunds=(done,),
+        entries=(_entry(refund, new_id),),
+        events=(Event(new_id(), Type.REFUND_SUCCEEDED, done),),
+    )
+
+
+def _overturned(
+    refund: Refund, payment: Payment, outcome: RefundOutcome, now: datetime, new_id: NewId
+) -> Decision:
+    """What follows where the gateway says another thing of this very refund than it did before."""
+    nothing, known = Decision(refund.merchant_id), refund.gateway_reference
+    match refund.status, outcome:
+        case Status.SUCCEEDED, RefundDeclined(gateway_reference=name) if name == known:
+            return _sent_back(refund, payment, outcome, now, new_id)
+        case Status.FAILED, Refunded(gateway_reference=name) if known in (None, name):
+            is_all = (outcome.amount_minor, outcome.currency) == (refund.amount, refund.currency)
+            if not is_all or payment.refundable < refund.amount:
+                return nothing
+            reserved = payment.amount_refund_reserved + refund.amount
+            payment = replace(payment, amount_refund_reserved=reserved)
+            before = {"status": refund.status, "failure_code": refund.failure_code}
+            decision = _refunded(
+                replace(refund, failure_code=None, detail=None), payment, outcome, now, new_id
+            )
+            [told] = decision.events
+            return replace(decision, events=(replace(told, previous=before),))
+        case _:
+            return nothing
+
+
+def _sent_back(
+    refund: Refund, payment: Payment, outcome: RefundDeclined, now: datetime, new_id: NewId
+) -> Decision:
+    """The money is at the gateway again, weeks after it left: as if the refund had been refused.
+
+    What a credit note says of it stays: that much is still owed to the customer, by another way.
+    """
+    failed = replace(
+        refund,
+        status=Status.FAILED,
+        failure_code=outcome.reason,
+        detail=outcome.gateway_code,
+        settled_at=now,
+        version=refund.version + 1,
+    )
+    kept = replace(
+        payment,
+        amount_refunded=payment.amount_refunded - refund.amount,
+        version=payment.version + 1,
+    )
+    before = {"status": refund.status, "failure_code": None, "settled_at": refund.settled_at}
+    return Decision(
+        refund.merchant_id,
+        payments=(kept,),
+        refunds=(failed,),
+        entries=(swapped(_entry(refund, new_id)),),
+        events=(Event(new_id(), Type.REFUND_FAILED, failed, before),),
+    )
+
+
+def _entry(refund: Refund, new_id: NewId) -> Entry:
+    """The money of a refund leaves its gateway account."""
+    return Entry(
         new_id(),
         refund.merchant_id,
         Source.REFUND,
@@ -182,13 +247,6 @@ def _refunded(
         cash(refund.gateway_account_id),
         refund.currency,
         refund.amount,
-    )
-    return Decision(
-        refund.merchant_id,
-        payments=(returned,),
-        refunds=(done,),
-        entries=(entry,),
-        events=(Event(new_id(), Type.REFUND_SUCCEEDED, done),),
     )
 
 

@@ -1,5 +1,6 @@
 """Events about charges and refunds: fetched as they stand now, and settled like any answer."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from app.db import inbox_subjects
@@ -9,7 +10,6 @@ from app.domain.outcome import (
     Authorized,
     Found,
     Inconclusive,
-    NotExecuted,
     NotFound,
     Outcome,
     PaymentLookup,
@@ -71,8 +71,11 @@ async def settle_refund(rt: Runtime, gateway: Gateway, claimed: Claimed) -> Verd
     refund, now = known
     if found.reference is not None and found.reference != refund.reference:
         return Again(f"the gateway says it is {found.reference}'s, we that it is ours")
-    await refund_calls.settle(rt, refund, found.outcome, now, heard=True)
-    return _contradiction(refund, found.outcome) or Settled()
+    outcome = found.outcome
+    if isinstance(outcome, RefundDeclined) and outcome.gateway_reference is None:
+        outcome = replace(outcome, gateway_reference=claimed.event.reference)
+    after = await refund_calls.settle(rt, refund, outcome, now, heard=True)
+    return _contradiction(after, outcome) or Settled()
 
 
 async def _fetch_payment(gateway: Gateway, claimed: Claimed) -> PaymentLookup:
@@ -128,23 +131,19 @@ def _second_capture(attempt: Attempt, outcome: Outcome) -> Orphaned | None:
 
 
 def _contradiction(refund: Refund, outcome: RefundOutcome) -> Orphaned | None:
-    """What the gateway says of a refund that was settled, where that is not what our books say."""
-    is_same = _name_of(outcome) in (None, refund.gateway_reference)
+    """What the gateway says of a refund, where our books cannot say the same."""
     match refund.status, outcome:
-        case RefundStatus.SUCCEEDED, RefundDeclined(gateway_code=code) if is_same:
+        case RefundStatus.SUCCEEDED, RefundDeclined(gateway_reference=None, gateway_code=code):
             cause = f"it came back: {code}"
-        case RefundStatus.SUCCEEDED, Refunded(gateway_reference=other) if not is_same:
+        case RefundStatus.SUCCEEDED, Refunded(gateway_reference=other) if (
+            other != refund.gateway_reference
+        ):
             cause = f"{outcome.amount_minor} {outcome.currency} went out again, as {other}"
         case RefundStatus.FAILED, Refunded():
             cause = f"{outcome.amount_minor} {outcome.currency} went out after it had failed here"
         case _:
             return None
     return Orphaned(Reason.REFUNDED_OTHERWISE, cause)
-
-
-def _name_of(outcome: RefundOutcome) -> str | None:
-    """What the gateway calls the refund, where it says so."""
-    return None if isinstance(outcome, NotExecuted) else outcome.gateway_reference
 
 
 def _stray_payment(outcome: Outcome, ours: str | None) -> Verdict:

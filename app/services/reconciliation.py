@@ -199,7 +199,8 @@ async def _compare(rt: Runtime, run: Row, gateway: Gateway) -> tuple[int, int, i
     found = await _confirmed(gateway, reconciling.compare(books))
     now = rt.clock.now()
     async with rt.db.begin(run["merchant_id"]) as tx:
-        await rows.settled_meanwhile(tx, run, now)
+        for one in await rows.settled_meanwhile(tx, run, now):
+            await resolved(tx, run["merchant_id"], one, now)
         new, still_open = await rows.keep(tx, run, found, now)
         for one in new:
             await _tell_difference(

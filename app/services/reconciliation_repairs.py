@@ -230,8 +230,25 @@ async def _record(tx: Tx, row: Row, now: datetime) -> None:
                 await _returned(tx, row, -more, "changed at the gateway", now)
         case Kind.CHARGE_MISSING_THERE | Kind.CHARGE_UNDONE_THERE:
             await _returned(tx, row, row["amount_here"], "undone at the gateway", now)
+        case Kind.REFUND_UNDONE_THERE:
+            theirs = row["gateway_reference"]
+            back = RefundDeclined(RefundDeclineReason.GENERIC, "undone_at_the_gateway", theirs)
+            if not await _overturned(tx, row, back, now):
+                raise Conflict("The refund is none here any more.", code="difference_outdated")
+        case Kind.REFUND_AFTER_CLOSING:
+            out = Refunded(row["gateway_reference"], row["amount_there"], row["currency"])
+            if not await _overturned(tx, row, out, now):
+                await _returned(tx, row, row["amount_there"], "made at the gateway", now)
         case _:
             await _returned(tx, row, row["amount_there"], "made at the gateway", now)
+
+
+async def _overturned(tx: Tx, row: Row, said: RefundOutcome, now: datetime) -> bool:
+    """Whether our refund became what the gateway says of it now."""
+    refund, payment = await payments.lock_refund(tx, (row["merchant_id"], row["refund_id"]))
+    decision = refunding.settle(refund, payment, said, now, new_id)
+    await decisions.record(tx, [decision], now)
+    return bool(decision.refunds)
 
 
 async def _fee(tx: Tx, row: Row, now: datetime) -> None:
@@ -353,7 +370,5 @@ async def _settle(rt: Runtime, row: Row, now: datetime) -> None:
     await look_ups.resolve_due(rt)
     await refunds.resolve_due(rt)
     async with rt.db.begin(row["merchant_id"]) as tx:
-        await rows.settled_meanwhile(tx, row, now)
-        fresh = await rows.lock(tx, row["id"])
-        if fresh is not None and fresh["status"] == "repaired":
-            await resolved(tx, row["merchant_id"], row["id"], now)
+        for one in await rows.settled_meanwhile(tx, row, now):
+            await resolved(tx, row["merchant_id"], one, now)

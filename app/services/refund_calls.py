@@ -137,10 +137,11 @@ def query_of(refund: Refund, call: Row) -> RefundQuery:
 
 async def settle(
     rt: Runtime, refund: Refund, outcome: RefundOutcome, now: datetime, *, heard: bool = False
-) -> None:
-    """Make true what the gateway answered, or (`heard`) told by itself."""
+) -> Refund:
+    """Make true what the gateway answered, or (`heard`) told by itself; the refund after it."""
     decide = refunding.heard if heard else refunding.settle
     async with rt.db.begin(refund.merchant_id) as tx:
         fresh, payment = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
         decision = decide(fresh, payment, outcome, now, new_id)
         await decisions.record(tx, [decision], now)
+    return decision.refunds[0] if decision.refunds else fresh

@@ -24,6 +24,7 @@ from app.simulator.requests import (
     EndpointBody,
     PaymentMethodBody,
     Refusal,
+    ReturnBody,
     validated,
 )
 from app.simulator.server import Handler, Simulator, refusing
@@ -138,6 +139,11 @@ class LookUps:
         """POST /v1/payment_methods."""
         shown = self._sim.vault.create_method(validated(PaymentMethodBody, await request.body()))
         return await self._changed(201, shown)
+
+    async def return_refund(self, request: Request) -> Response:
+        """POST /v1/refunds/{id}/return."""
+        body = validated(ReturnBody, await request.body())
+        return await self._changed(200, self._sim.bank.send_back(request.path_params["id"], body))
 
     async def open_dispute(self, request: Request) -> Response:
         """POST /v1/disputes."""
@@ -267,6 +273,7 @@ def routes(sim: Simulator) -> list[Route]:
         route("/v1/refunds", sim.create_refund, "POST"),
         route("/v1/refunds", looks.find("refund"), "GET"),
         route("/v1/refunds/{id}", looks.get("refund"), "GET"),
+        route("/v1/refunds/{id}/return", looks.return_refund, "POST"),
         route("/v1/transactions", looks.transactions, "GET"),
         route("/v1/disputes", looks.open_dispute, "POST"),
         route("/v1/disputes", looks.disputes, "GET"),

@@ -22,6 +22,7 @@ from app.simulator.requests import (
     OrderBody,
     RefundBody,
     Refusal,
+    ReturnBody,
 )
 from app.simulator.vault import Vault
 
@@ -229,6 +230,20 @@ class Bank:
             self._tell(each)
         status = DECLINED if row["status"] == "failed" else CREATED
         return status, orjson.dumps(show_refund(rows[0]))
+
+    def send_back(self, refund_id: str, body: ReturnBody) -> dict[str, Any]:
+        """The customer's bank sends a refund back that had succeeded. Raises Refusal."""
+        found = self._ledger.by_id("refund", refund_id)
+        if not found:
+            raise Refusal(404, "not_found", "No such refund.")
+        row = found[0]
+        if row["status"] != "succeeded":
+            raise Refusal(409, "refund_is_not_out", f"The refund is {row['status']}.")
+        changes = {"status": "failed", "decline_code": body.failure_code}
+        self._ledger.change("transactions", refund_id, **changes)
+        row |= changes
+        self._tell(row)
+        return show_refund(row)
 
     def _refundable(self, body: RefundBody) -> dict[str, Any]:
         self.settle_due()

@@ -75,6 +75,12 @@ class RefundBody(Body):
     currency: Currency
 
 
+class ReturnBody(Body):
+    """POST /v1/refunds/{id}/return: the customer's bank sends the money back."""
+
+    failure_code: Text = "generic"
+
+
 class OrderBody(Body):
     """POST /v1/orders."""
 

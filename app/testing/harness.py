@@ -57,6 +57,8 @@ class Trait(StrEnum):
     PENDING = "pending"
     REFUND_PENDING = "refund_pending"
     REFUND_FAILS = "refund_fails"
+    REFUND_COMES_BACK = "refund_comes_back"
+    """A refund that succeeded may be sent back by the customer's bank."""
     CUSTOMERS = "customers"
     """`create_customer` makes a request of its own."""
     SETUP_FAILS = "setup_fails"
@@ -284,6 +286,10 @@ class Harness(Protocol):
 
     async def customer_sets_up(self, started: SetupStarted, *, confirms: bool) -> Mapping[str, str]:
         """The customer does their part of a set-up, or fails to; what the storefront gets back."""
+        ...
+
+    async def send_back(self, refund_reference: str) -> None:
+        """The customer's bank sends a refund back that succeeded: its money is here again."""
         ...
 
     async def dispute(self, payment_reference: str) -> str:

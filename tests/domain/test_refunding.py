@@ -16,7 +16,7 @@ from app.domain.outcome import (
     RefundPending,
     Unknown,
 )
-from app.domain.refund import Status
+from app.domain.refund import FOLLOWING, Status
 from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW
 from tests.domain.books import START
 from tests.domain.test_collection import SUCCEEDED, begin, bill, settle, shop
@@ -46,6 +46,8 @@ def answers(amount):
         "refunded": Refunded("re_1", amount, "EUR"),
         "pending": RefundPending("re_1"),
         "declined": RefundDeclined(RefundDeclineReason.GENERIC, "no"),
+        "sent_back": RefundDeclined(RefundDeclineReason.GENERIC, "no", "re_1"),
+        "another_failed": RefundDeclined(RefundDeclineReason.GENERIC, "no", "re_2"),
         "unknown": Unknown("timeout"),
         "not_executed": NotExecuted("rate_limited"),
         "wrong": Refunded("re_1", amount + 1, "EUR"),
@@ -70,7 +72,9 @@ def test_refunded_and_reserved_never_exceed_the_capture(course):
         except BillingError:
             continue
         for name in outcomes:
+            before = books.refunds[refund.id].status
             answer(books, refund, answers(refund.amount)[name])
+            assert books.refunds[refund.id].status in FOLLOWING[before]
             payment = bill(books).payment
             done = sum(r.amount for r in books.refunds.values() if r.status is Status.SUCCEEDED)
             held = sum(

@@ -64,6 +64,7 @@ BEHAVIOURS = {
 }
 LACKS = {
     Trait.REQUIRES_ACTION: "off-session charges there never ask the customer for anything",
+    Trait.REFUND_COMES_BACK: "a credit that was taken is final in its lists",
     Trait.WEBHOOK_TIME: "its deliveries are signed without a time",
     Trait.WEBHOOK_ACCOUNT: "its deliveries name no account: the Signature Key is the account's",
     Trait.WEBHOOK_MODE: "its deliveries name no mode: sandbox and live have keys of their own",
@@ -167,6 +168,9 @@ class AuthorizeNetHarness:
         assert started.parameters["clientKey"] == CLIENT_KEY
         token = self.fake.do("token", behaves="ok" if confirms else "setup_declined_2")
         return {"dataDescriptor": "COMMON.ACCEPT.INAPP.PAYMENT", "dataValue": token}
+
+    async def send_back(self, refund_reference: str) -> None:
+        raise AssertionError(f"a credit that is settled stays there: {refund_reference}")
 
     async def dispute(self, payment_reference: str) -> str:
         self.fake.do("dispute", id=payment_reference, status="chargeback")

@@ -195,6 +195,9 @@ class PayPalHarness:
         self.process.approve(started.gateway_reference, **refusal)
         return {}
 
+    async def send_back(self, refund_reference: str) -> None:
+        self.process.fake("POST", f"payments/{refund_reference}", {"status": "FAILED"})
+
     async def dispute(self, payment_reference: str) -> str:
         name = f"PP-R-{ids.new_id()}"
         [row] = [r for r in self.process.fake("GET", "ledger") if r["id"] == payment_reference]

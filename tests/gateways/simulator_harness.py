@@ -168,6 +168,9 @@ class SimulatorHarness:
         refusal = {} if confirms else {"decline_code": "authentication_required"}
         self._post(path, {"client_secret": secret, **refusal})
 
+    async def send_back(self, refund_reference: str) -> None:
+        self._post(f"/v1/refunds/{refund_reference}/return", {})
+
     async def dispute(self, payment_reference: str) -> str:
         dispute: str = self._post("/v1/disputes", {"charge": payment_reference})["id"]
         return dispute

@@ -218,6 +218,9 @@ class StripeHarness:
         )
         return {"setup_intent": started.gateway_reference, "redirect_status": "succeeded"}
 
+    async def send_back(self, refund_reference: str) -> None:
+        self.fake.tell("fail_refund", id=refund_reference)
+
     async def dispute(self, payment_reference: str) -> str:
         [intent] = [
             one

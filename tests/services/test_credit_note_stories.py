@@ -7,10 +7,11 @@ import pytest
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.issuing import WantedLine
 from app.domain.policy import CancelCredit, CreditTo, When
-from app.services import credit_notes, subscriptions
+from app.services import credit_notes, inbox_settling, subscriptions
 from app.services.changes import ChangedItem
 from app.services.subscriptions import Cancel
 from tests.billing import credit, note_lines, where
+from tests.gateway_events import event, post_of, refund_of
 from tests.world import STARTED, World
 
 CREATED = "credit_note.created"
@@ -139,6 +140,29 @@ async def test_a_refund_made_before_is_what_the_credit_note_documents(world: Wor
     assert where(note) == (0, 200, 800, 0)
     assert (world.refunded(), await world.credit_left(customer)) == ([800], 200)
     await world.told()
+    await world.assert_clean()
+
+
+async def test_a_refund_that_the_bank_sends_back_leaves_the_note_and_what_it_owes(
+    world: World,
+) -> None:
+    _, invoice = await taxed(world)
+    note = await credit(world, invoice["id"], to_refund=10800)
+    await world.expect(CREATED, "refund.succeeded")
+    [refund] = await world.fetch("SELECT * FROM refunds")
+    world.simulator.request("POST", f"/v1/refunds/{refund['gateway_reference']}/return", json={})
+    post = await post_of(world)
+    await post.bring(event("refund.failed", refund_of(world.simulator, refund["reference"])))
+    await inbox_settling.settle_due(world.rt)
+    await world.expect("refund.failed")
+    # 108.00 were promised to the card and are here again: they are still the customer's.
+    assert (await world.balance())["refunds"] == -10800
+    [kept] = await world.fetch("SELECT * FROM credit_notes")
+    assert (kept["status"], kept["to_refund"]) == ("issued", note["to_refund"])
+    [payment] = await world.payments()
+    await world.refund(payment["id"])
+    await world.expect("refund.succeeded")
+    assert "refunds" not in await world.balance()
     await world.assert_clean()
 
 

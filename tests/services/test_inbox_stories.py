@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
+import orjson
 import pytest
 
 from app.db import inbox as inbox_rows
@@ -241,35 +242,75 @@ async def test_a_late_success_of_a_closed_attempt_is_never_silent(world: World, 
     await world.expect()
 
 
-@pytest.mark.parametrize(
-    ("token", "status", "detail"),
-    [
-        ("pm_sim_refund_pending", "failed", "400 EUR went out after it had failed here"),
-        ("pm_sim_refund_fails", "succeeded", "it came back: "),
-    ],
-)
-async def test_a_refund_that_our_books_have_otherwise_is_never_silent(
-    world: World,
-    post: Post,
-    administrator: asyncpg.Connection,
-    token: str,
-    status: str,
-    detail: str,
+async def test_a_refund_that_the_bank_sends_back_is_undone_in_the_books(
+    world: World, post: Post
 ) -> None:
-    """Banks send refunds back weeks after they succeeded, and give others out after all."""
-    await world.subscribed("1000", token=token)
+    """It succeeded weeks ago; now it has failed, and its money is at the gateway again."""
+    await world.subscribed("1000")
     [payment] = await world.payments()
     refund = await world.refund(payment["id"], 400)
-    await world.told()
+    await world.expect("refund.succeeded")
+    world.clock.advance(timedelta(days=20))
+    [row] = await world.fetch("SELECT * FROM refunds WHERE id = $1", refund)
+    path = f"/v1/refunds/{row['gateway_reference']}/return"
+    back = world.simulator.request("POST", path, json={"failure_code": "account_closed"})
+    for _ in range(2):
+        await post.bring(event("refund.failed", back))
+        assert (await settle(world)).settled == 1
+    await world.expect("refund.failed")
+    [failed] = await world.fetch("SELECT * FROM refunds")
+    assert (failed["status"], failed["detail"]) == ("failed", "account_closed")
+    assert failed["settled_at"] == world.now
+    [told] = await world.fetch("SELECT * FROM events WHERE type = 'refund.failed'")
+    assert orjson.loads(told["previous"])["status"] == "succeeded"
+    # 10.00 less the fee of 0.10: the 4.00 are back, and may be given back by another way.
+    books = await world.balance()
+    assert (books["cash"], "refunds" in books) == (990, False)
+    [payment] = await world.payments()
+    assert payment["amount_refunded"] == 0
+    await world.refund(payment["id"], 1000)
+    await world.expect("refund.succeeded")
+    await world.assert_clean()
+
+
+async def test_a_refund_that_goes_out_after_it_had_failed_is_booked_as_it_is(
+    world: World, post: Post, administrator: asyncpg.Connection
+) -> None:
+    await world.subscribed("1000", token="pm_sim_refund_pending")
+    [payment] = await world.payments()
+    refund = await world.refund(payment["id"], 400)
     await administrator.execute(
-        "UPDATE refunds SET status = $1, settled_at = created_at, look_up_at = NULL", status
+        "UPDATE refunds SET status = 'failed', settled_at = created_at, look_up_at = NULL"
+    )
+    await administrator.execute("UPDATE payments SET amount_refund_reserved = 0")
+    await world.gateway_settles()
+    [row] = await world.fetch("SELECT reference FROM refunds WHERE id = $1", refund)
+    await post.bring(event("refund.updated", refund_of(world.simulator, row["reference"])))
+    assert (await settle(world)).settled == 1
+    await world.expect("refund.succeeded")
+    await world.assert_clean()
+
+
+async def test_a_refund_that_goes_out_though_all_went_back_otherwise_is_never_silent(
+    world: World, post: Post, administrator: asyncpg.Connection
+) -> None:
+    """Our books cannot say that more went back than came: a person has to look."""
+    await world.subscribed("1000", token="pm_sim_refund_pending")
+    [payment] = await world.payments()
+    refund = await world.refund(payment["id"], 400)
+    await administrator.execute(
+        "UPDATE refunds SET status = 'failed', settled_at = created_at, look_up_at = NULL"
+    )
+    await administrator.execute(
+        "UPDATE payments SET amount_refund_reserved = 0, amount_refunded = 700"
     )
     await world.gateway_settles()
     [row] = await world.fetch("SELECT reference FROM refunds WHERE id = $1", refund)
-    told = refund_of(world.simulator, row["reference"])
-    await post.bring(event("refund.updated", told))
+    await post.bring(event("refund.updated", refund_of(world.simulator, row["reference"])))
     assert (await settle(world)).orphaned == 1
-    [event_row] = await post.rows()
-    assert event_row["reason"] == "refunded_otherwise"
-    assert event_row["detail"].startswith(detail)
+    [told] = await post.rows()
+    assert (told["reason"], told["detail"]) == (
+        "refunded_otherwise",
+        "400 EUR went out after it had failed here",
+    )
     await world.expect()

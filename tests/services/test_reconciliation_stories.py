@@ -110,6 +110,46 @@ async def test_a_refund_made_at_the_gateway_is_recorded(
     await world.assert_clean(but=("nothing_overdue",))
 
 
+async def test_a_refund_that_came_back_is_found_and_recorded(world: World, began: datetime) -> None:
+    await world.subscribed("1000")
+    [payment] = await world.payments()
+    await world.refund(payment["id"], 400)
+    await world.told()
+    [refund] = await world.fetch("SELECT * FROM refunds")
+    world.simulator.request("POST", f"/v1/refunds/{refund['gateway_reference']}/return", json={})
+    [found] = await compared(world, began)
+    assert (found["kind"], found["amount_here"]) == ("refund_undone_there", 400)
+    assert (await mend(world, found))["status"] == "repaired"
+    assert (await world.payments())[0]["amount_refunded"] == 0
+    assert "refund.failed" in await world.told()
+    assert await compared(world, began) == []
+    await world.assert_clean(but=("nothing_overdue",))
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_refund_that_went_out_after_it_had_failed_is_recorded(
+    world: World, began: datetime, administrator: asyncpg.Connection, named: bool
+) -> None:
+    await world.subscribed("1000")
+    [payment] = await world.payments()
+    await world.refund(payment["id"], 400)
+    reference = "gateway_reference" if named else "NULL"
+    await administrator.execute("DELETE FROM events WHERE type = 'refund.succeeded'")
+    await administrator.execute("DELETE FROM ledger_entries WHERE source = 'refund'")
+    await administrator.execute(
+        f"UPDATE refunds SET status = 'failed', gateway_reference = {reference}"
+    )
+    await administrator.execute("UPDATE payments SET amount_refunded = 0")
+    await world.told()
+    [found] = await compared(world, began)
+    assert (found["kind"], found["amount_there"]) == ("refund_after_closing", 400)
+    await mend(world, found)
+    [refund] = await world.fetch("SELECT * FROM refunds")
+    assert (refund["status"], (await world.payments())[0]["amount_refunded"]) == ("succeeded", 400)
+    assert await compared(world, began) == []
+    assert world.refunded() == [400]
+
+
 async def closed_too_early(world: World, administrator: asyncpg.Connection) -> Any:
     """An attempt that succeeds at the gateway, and was closed here as never executed."""
     customer = await world.customer("pm_sim_pending_then_succeeds")

@@ -130,6 +130,23 @@ async def test_a_refund_may_fail(trial: Trial) -> None:
     assert (await trial.harness.moved(refund.refund_code)).refunded == 0
 
 
+async def test_a_refund_that_succeeded_may_come_back(trial: Trial) -> None:
+    """It has failed then, by the very name that it went out under."""
+    trial.needs(Trait.REFUND_COMES_BACK)
+    charge, paid = await trial.paid()
+    refund = trial.refund_of(charge, paid)
+    outcome = await trial.ended_refund(refund, await trial.gateway.refund(refund))
+    assert isinstance(outcome, Refunded), outcome
+    await trial.harness.send_back(outcome.gateway_reference)
+    assert (await trial.harness.moved(refund.refund_code)).refunded == 0
+    ours = await trial.find_refund(refund)
+    theirs = await trial.gateway.fetch_refund(outcome.gateway_reference, paid.gateway_reference)
+    for found in (ours, theirs):
+        assert isinstance(found, Found), found
+        assert isinstance(found.outcome, RefundDeclined), found
+        assert found.outcome.gateway_reference == outcome.gateway_reference
+
+
 async def test_what_is_no_charge_cannot_be_refunded(trial: Trial) -> None:
     """There is none with this name."""
     charge, paid = await trial.paid()
