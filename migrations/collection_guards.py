@@ -11,7 +11,37 @@ APPEND_ONLY: Final[tuple[str, ...]] = ("event_numbers",)
 DELETABLE: Final[tuple[str, ...]] = ("event_batches", "webhook_attempts", "webhook_deliveries")
 """Tables from which rows may be deleted from this revision on."""
 
+_SETTLED: Final = "'succeeded', 'canceled'"
+_PAYMENTS_SETTLED: Final = (
+    "CREATE TRIGGER payments_settled BEFORE UPDATE ON payments FOR EACH ROW "
+    "WHEN ({0}) EXECUTE FUNCTION guard_settled()"
+)
+_REVERSED: Final = "OLD.status = 'succeeded' AND NEW.status = 'reversed'"
+"""Of which payments, the table's own check says."""
+_GUARD_INVOICE: Final = "pg_get_functiondef('guard_invoice()'::regprocedure)"
+_PAID_ENDS: Final = "(''open'', ''paid''), (''open'', ''void'')"
+_PAID_REOPENS: Final = "(''open'', ''paid''), (''paid'', ''open''), (''open'', ''void'')"
+
+
+def _rewrite(before: str, after: str) -> str:
+    """Change some words of the function that guards invoices, and nothing else of it."""
+    return f"""
+    DO $$ DECLARE
+        now_is text := {_GUARD_INVOICE};
+    BEGIN
+        IF position('{before}' IN now_is) = 0 THEN
+            RAISE EXCEPTION 'guard_invoice is not as it was';
+        END IF;
+        EXECUTE replace(now_is, '{before}', '{after}');
+    END $$
+    """
+
+
 UPGRADE: Final[tuple[str, ...]] = (
+    # What was recorded by hand can be taken back, and its invoice is open again.
+    "DROP TRIGGER payments_settled ON payments",
+    _PAYMENTS_SETTLED.format(f"OLD.status IN ({_SETTLED}, 'reversed') AND NOT ({_REVERSED})"),
+    _rewrite(_PAID_ENDS, _PAID_REOPENS),
     # Events of before are numbered in the order of their identifiers, the best that is known.
     "SET LOCAL ROLE perennial_system",
     """
@@ -35,6 +65,9 @@ UPGRADE: Final[tuple[str, ...]] = (
 """Functions and triggers, once the tables are as the revision wants them."""
 
 DOWNGRADE: Final[tuple[str, ...]] = (
+    _rewrite(_PAID_REOPENS, _PAID_ENDS),
+    "DROP TRIGGER payments_settled ON payments",
+    _PAYMENTS_SETTLED.format(f"OLD.status IN ({_SETTLED})"),
     *guards.protect(["deliveries"], append_only=(), deletable=()),
     "DROP TRIGGER refunds_settled ON refunds",
     """

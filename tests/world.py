@@ -416,7 +416,8 @@ class World:
         assert len(there) == len(self._moved()), "money moved twice under one reference"
         rows = await self.fetch(
             "SELECT reference, amount FROM payment_attempts WHERE status = 'succeeded'"
-            " UNION ALL SELECT reference, amount FROM refunds WHERE status = 'succeeded'"
+            " UNION ALL SELECT reference, amount FROM refunds"
+            " WHERE status = 'succeeded' AND destination = 'gateway'"
         )
         assert there == Counter({row["reference"]: row["amount"] for row in rows})
 

@@ -44,8 +44,16 @@ class InvoicePay(Input):
         c.PaymentMethodRef | None, Field(description="Absent: the one in use.")
     ] = None
     paid_outside: Annotated[
-        Flag, Field(description="It was paid elsewhere, in cash or by transfer: charge nothing.")
+        Flag,
+        Field(
+            description="All that remains was paid elsewhere: charge nothing. To say how, when, or "
+            "of a part only, use `POST /v1/payments`."
+        ),
     ] = False
+    amount: Annotated[
+        c.PositiveAmount | None,
+        Field(description="Charge so much of what remains, and let the rest wait. Absent: all."),
+    ] = None
 
 
 class InvoiceCreate(Input):
@@ -184,11 +192,14 @@ async def pay_invoice(ask: Asked, invoice_id: c.InvoiceRef, body: InvoicePay) ->
     """
     if body.paid_outside and body.payment_method_id is not None:
         raise InvalidRequest("What was paid elsewhere needs no method.", param="payment_method_id")
-    cmd = PayInvoice(invoice_id, body.payment_method_id, body.paid_outside)
-    await invoices.pay(ask.rt, ask.caller, cmd)
-    page = await lookup.page(ask.rt, ask.caller, PAYMENT, {"invoice_id": invoice_id}, None, 1)
-    if page.objects and page.objects[0]["status"] in REFUSED:
-        return ask.declined(page.objects[0])
+    if body.paid_outside and body.amount is not None:
+        raise InvalidRequest("Record a part with POST /v1/payments.", param="amount")
+    cmd = PayInvoice(invoice_id, body.payment_method_id, body.paid_outside, body.amount)
+    payment = await lookup.one(
+        ask.rt, ask.caller, PAYMENT, await invoices.pay(ask.rt, ask.caller, cmd)
+    )
+    if payment["status"] in REFUSED:
+        return ask.declined(payment)
     return await ask.present(INVOICE, invoice_id)
 
 

@@ -13,6 +13,8 @@ from app.api.common import At, Documents, Expanded, MinorUnits, Output, Version,
 from app.domain import balance
 from app.domain.invoice import BillingReason, LineKind
 from app.domain.ledger import Source
+from app.domain.payment import OfflineMethod
+from app.domain.refund import Destination
 from app.domain.subscription import Status
 
 
@@ -351,7 +353,13 @@ class Payment(Output):
             "unknown",
             "failed",
             "canceled",
+            "reversed",
         ),
+    ]
+    kind: Annotated[
+        str,
+        open_enum("gateway", "offline"),
+        Field(description="offline: it came outside of any gateway, and was recorded by hand."),
     ]
     currency: c.Currency
     amount: MinorUnits
@@ -366,6 +374,17 @@ class Payment(Output):
     test_clock_id: c.TestClockId | None
     created_at: At
     succeeded_at: At | None
+    offline_method: Annotated[str, open_enum(*OfflineMethod)] | None
+    reference: Annotated[
+        str | None, Field(description="Of what was recorded: the bank's, the payer's or yours.")
+    ]
+    note: str | None
+    received_at: Annotated[At | None, Field(description="When what was recorded had come.")]
+    amount_to_balance: Annotated[
+        MinorUnits, Field(description="What was more than remained, and became credit.")
+    ]
+    reversed_at: At | None
+    reversal_reason: str | None
     version: Version
 
 
@@ -379,6 +398,7 @@ class Refund(Output):
     status: Annotated[str, open_enum("succeeded", "processing", "unknown", "failed")]
     currency: c.Currency
     amount: MinorUnits
+    destination: Annotated[str, open_enum(*Destination)]
     reason: str | None
     failure_code: str | None
     metadata: Documents

@@ -13,12 +13,16 @@ from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Payment
 from app.api.pages import Created
 from app.db.views import PAYMENT
-from app.domain.payment import Status
+from app.domain.offline import Overpayment
+from app.domain.payment import OfflineMethod, Status
 from app.ids import show
-from app.services import payment_actions, verdicts
+from app.services import offline_payments, payment_actions, verdicts
+from app.services.offline_payments import RecordPayment
 from app.services.verdicts import ResolvePayment, Verdict
 
 router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=Endpoint)
+
+Reference = Annotated[str, Field(min_length=1, max_length=140, examples=["TRF-2026-02-03/4711"])]
 
 
 class PaymentList(ListOf[Payment]):
@@ -29,6 +33,38 @@ class PaymentsQuery(Created):
     customer_id: c.CustomerRef | None = None
     invoice_id: c.InvoiceRef | None = None
     status: Status | None = None
+    kind: Literal["gateway", "offline"] | None = None
+    reference: Reference | None = None
+
+
+class PaymentCreate(Input):
+    """Money that came outside of any gateway."""
+
+    invoice_id: c.InvoiceRef
+    method: Annotated[OfflineMethod, Field(description="How it came.")]
+    amount: Annotated[
+        c.PositiveAmount | None, Field(description="Absent: all that remains of the invoice.")
+    ] = None
+    received_at: Annotated[c.Instant | None, Field(description="Absent: just now.")] = None
+    reference: Annotated[
+        Reference | None,
+        Field(description="Recorded once: what has it already is refused, until it is reversed."),
+    ] = None
+    note: c.Description | None = None
+    overpayment: Annotated[
+        Overpayment,
+        Field(
+            description="What becomes of more than remains: `refuse` it, or let the rest go "
+            "`to_balance` as the customer's credit."
+        ),
+    ] = Overpayment.REFUSE
+
+    def command(self) -> RecordPayment:
+        return RecordPayment(**dict(self))
+
+
+class PaymentReverse(Input):
+    reason: c.Description | None = None
 
 
 class PaymentAction(Output):
@@ -62,6 +98,24 @@ class PaymentResolve(Input):
 async def list_payments(ask: Asked, query: Annotated[PaymentsQuery, Query()]) -> Response:
     """List payments, the newest first."""
     return await ask.page(PAYMENT, query)
+
+
+@router.post("", operation_id="create_payment", status_code=201, response_model=Payment)
+async def create_payment(ask: Asked, body: PaymentCreate) -> Response:
+    """Record a payment that came outside of any gateway: a transfer, cash, a cheque. Less than
+    remains leaves the invoice open. 409 `payment_in_flight` while a charge may take the same.
+    """
+    made = await offline_payments.record(ask.rt, ask.caller, body.command())
+    return await ask.present(PAYMENT, made, 201)
+
+
+@router.post("/{payment_id}/reverse", operation_id="reverse_payment", response_model=Payment)
+async def reverse_payment(ask: Asked, payment_id: c.PaymentRef, body: PaymentReverse) -> Response:
+    """Take a recorded payment back, whole: it bounced, or was a mistake. The invoice is owed again;
+    nothing charges it until you say so.
+    """
+    undone = await offline_payments.reverse(ask.rt, ask.caller, payment_id, body.reason)
+    return await ask.present(PAYMENT, undone)
 
 
 @router.get("/{payment_id}", operation_id="get_payment", response_model=Payment)

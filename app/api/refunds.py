@@ -12,7 +12,7 @@ from app.api.endpoint import Asked, Endpoint
 from app.api.objects import Refund
 from app.api.pages import Created
 from app.db.views import REFUND
-from app.domain.refund import Status
+from app.domain.refund import Destination, Status
 from app.services import refunds
 from app.services.refunds import CreateRefund
 
@@ -25,9 +25,16 @@ class RefundCreate(Input):
         c.PositiveAmount | None, Field(description="Absent: all that is left of the payment.")
     ] = None
     reason: c.Description | None = None
+    destination: Annotated[
+        Destination | None,
+        Field(
+            description="Absent: by the gateway that brought it. `outside`: you have paid it out "
+            "yourself; `balance`: it becomes the customer's credit."
+        ),
+    ] = None
 
     def command(self) -> CreateRefund:
-        return CreateRefund(self.payment_id, self.amount, self.reason)
+        return CreateRefund(self.payment_id, self.amount, self.reason, self.destination)
 
 
 class RefundList(ListOf[Refund]):

@@ -244,12 +244,13 @@ BOOKS: Final = (
     Check(
         "events_tell_of_invoices",
         "Every finalized invoice has its event, but for those that were void from the beginning; "
-        "every paid and every void one has its own.",
+        "every void one has its own, and every paid one for each time that it was paid.",
         """
         SELECT i.merchant_id, i.id::text AS what FROM invoices i
           LEFT JOIN (SELECT e.merchant_id, e.object_id,
                             count(*) FILTER (WHERE e.type = 'invoice.finalized') AS finalized,
-                            count(*) FILTER (WHERE e.type = 'invoice.paid') AS paid,
+                            count(*) FILTER (WHERE e.type = 'invoice.paid')
+                              - count(*) FILTER (WHERE e.type = 'invoice.reopened') AS paid,
                             count(*) FILTER (WHERE e.type = 'invoice.voided') AS voided
                        FROM events e WHERE {mine:e} AND e.object = 'invoice' GROUP BY 1, 2) e
             ON e.merchant_id = i.merchant_id AND e.object_id = i.id

@@ -27,6 +27,7 @@ MONEY: Final = (
                     UNION ALL
                     SELECT r.merchant_id, 'cash:' || r.gateway_account_id, r.currency, -r.amount
                       FROM refunds r WHERE {mine:r} AND r.status = 'succeeded'
+                       AND r.destination = 'gateway'
                     UNION ALL
                     SELECT s.merchant_id, 'cash:' || s.gateway_account_id, s.currency,
                            -s.withdrawn - coalesce(s.fee, 0)
@@ -82,10 +83,12 @@ MONEY: Final = (
     ),
     Check(
         "paid_has_a_payment",
-        "What is paid on an invoice was captured by its payments or came from outside.",
+        "What is paid on an invoice came by its payments, or was noted as paid outside before "
+        "those were payments of their own.",
         """
         SELECT i.merchant_id, i.id::text AS what FROM invoices i
-          LEFT JOIN (SELECT merchant_id, invoice_id, sum(amount_captured) AS amount
+          LEFT JOIN (SELECT merchant_id, invoice_id,
+                            sum(amount_captured - amount_to_balance) AS amount
                        FROM payments GROUP BY 1, 2) p
             ON p.merchant_id = i.merchant_id AND p.invoice_id = i.id
           LEFT JOIN (SELECT merchant_id, source_id, sum(amount) AS amount FROM ledger_entries
@@ -96,14 +99,43 @@ MONEY: Final = (
     ),
     Check(
         "one_capture_per_payment",
-        "A payment that succeeded was captured by exactly one attempt, and no other by any.",
+        "A payment of a gateway that succeeded was captured by exactly one attempt, and no other "
+        "by any.",
         """
         SELECT p.merchant_id, p.id::text AS what FROM payments p
           LEFT JOIN (SELECT merchant_id, payment_id, count(*) AS n, sum(amount) AS amount
                        FROM payment_attempts WHERE status = 'succeeded' GROUP BY 1, 2) a
             ON a.merchant_id = p.merchant_id AND a.payment_id = p.id
          WHERE {mine:p} AND (coalesce(a.n, 0), coalesce(a.amount, 0))
-               IS DISTINCT FROM ((p.status = 'succeeded')::int, p.amount_captured)
+               IS DISTINCT FROM
+               ((p.status = 'succeeded' AND p.offline_method IS NULL)::int,
+                CASE WHEN p.offline_method IS NULL THEN p.amount_captured ELSE 0 END)
+        """,
+    ),
+    Check(
+        "cash_outside_is_what_was_recorded",
+        "The ledger's cash outside of any gateway is what was recorded as received, less what was "
+        "given back that way.",
+        """
+        SELECT coalesce(l.merchant_id, o.merchant_id) AS merchant_id,
+               coalesce(l.currency, o.currency) AS what
+          FROM (SELECT merchant_id, currency, sum(amount) AS amount FROM (
+                    SELECT e.merchant_id, e.currency, e.amount FROM ledger_entries e
+                     WHERE {mine:e} AND e.debit = 'cash:outside' AND e.source <> 'invoice'
+                    UNION ALL
+                    SELECT e.merchant_id, e.currency, -e.amount FROM ledger_entries e
+                     WHERE {mine:e} AND e.credit = 'cash:outside') both_sides GROUP BY 1, 2) l
+          FULL JOIN (SELECT merchant_id, currency, sum(amount) AS amount FROM (
+                    SELECT p.merchant_id, p.currency, p.amount_captured AS amount
+                      FROM payments p WHERE {mine:p} AND p.offline_method IS NOT NULL
+                    UNION ALL
+                    SELECT r.merchant_id, r.currency, -r.amount FROM refunds r
+                     WHERE {mine:r} AND r.destination = 'outside'
+                    UNION ALL
+                    SELECT c.merchant_id, c.currency, -c.outside FROM credit_notes c
+                     WHERE {mine:c} AND c.status <> 'void') moved GROUP BY 1, 2) o
+            ON o.merchant_id = l.merchant_id AND o.currency = l.currency
+         WHERE coalesce(l.amount, 0) <> coalesce(o.amount, 0)
         """,
     ),
     Check(

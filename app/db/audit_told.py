@@ -20,8 +20,11 @@ TOLD: Final = (
              WHERE {mine:r})
         SELECT o.merchant_id, o.id::text AS what
           FROM (SELECT p.merchant_id, p.id, 'payment.succeeded' AS type,
-                       (p.status = 'succeeded')::int AS n, 0 AS more
+                       (p.status IN ('succeeded', 'reversed'))::int AS n, 0 AS more
                   FROM payments p WHERE {mine:p}
+                UNION ALL
+                SELECT p.merchant_id, p.id, 'payment.reversed', (p.status = 'reversed')::int, 0
+                  FROM payments p WHERE {mine:p} AND p.offline_method IS NOT NULL
                 UNION ALL
                 SELECT r.merchant_id, r.id, 'refund.succeeded', r.out, 0
                   FROM refunded r
@@ -30,7 +33,8 @@ TOLD: Final = (
                   FROM refunded r) o
           LEFT JOIN (SELECT e.merchant_id, e.object_id, e.type, count(*) AS n FROM events e
                       WHERE {mine:e} AND e.type IN
-                            ('payment.succeeded', 'refund.succeeded', 'refund.failed')
+                            ('payment.succeeded', 'payment.reversed', 'refund.succeeded',
+                             'refund.failed')
                       GROUP BY 1, 2, 3) e
             ON e.merchant_id = o.merchant_id AND e.object_id = o.id AND e.type = o.type
          WHERE coalesce(e.n, 0) NOT BETWEEN o.n AND o.n + o.more

@@ -10,12 +10,9 @@ from app.domain.balance import Balance
 from app.domain.crediting import Charged
 from app.domain.invoice import Invoice
 from app.domain.issuing import Corrected
-from app.domain.payment import Attempt, Payment
-from app.domain.payment import Status as PaymentStatus
+from app.domain.payment import ENDED, Payment
 
 Key = tuple[UUID, UUID]
-
-ENDED = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED, PaymentStatus.FAILED})
 
 
 async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Corrected:
@@ -31,7 +28,7 @@ async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Correc
         Balance(invoice.merchant_id, invoice.order.customer_id, invoice.order.currency, 0),
         next((payment for payment in paid if payment.status not in ENDED), None),
         tuple(captured),
-        await _refunded(tx, invoice, captured),
+        await _refunded(tx, invoice, paid),
     )
 
 
@@ -68,9 +65,9 @@ async def _charged(tx: Tx, invoice: Invoice) -> tuple[Charged, ...]:
     return tuple(await charged.of_lines(tx, rows))
 
 
-async def _refunded(tx: Tx, invoice: Invoice, captured: Sequence[tuple[Payment, Attempt]]) -> int:
+async def _refunded(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> int:
     """What was refunded of an invoice, or is about to be, beyond what its credit notes say."""
-    gone = sum(p.amount_refunded + p.amount_refund_reserved for p, _ in captured)
+    gone = sum(p.amount_refunded + p.amount_refund_reserved for p in paid)
     if not gone:
         return 0
     noted: int = await tx.fetchval(

@@ -19,10 +19,7 @@ from app.domain.credit_note import CreditNote, NoteLine, Status
 from app.domain.errors import NotFound
 from app.domain.invoice import DiscountPart
 from app.domain.issuing import Corrected
-from app.domain.payment import Status as PaymentStatus
 from app.domain.tax import TaxPart, TaxRate
-
-ENDED = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED, PaymentStatus.FAILED})
 
 
 async def lock_invoice(tx: Tx, invoice_id: UUID) -> Corrected:

@@ -58,6 +58,11 @@ DUPLICATES: Final = {
         "Another request is choosing the default gateway account; try again.",
         None,
     ),
+    "uq_payments_reference": (
+        "payment_reference_taken",
+        "A payment with this reference is recorded already.",
+        "reference",
+    ),
     "uq_payment_attempts_in_flight": (
         "payment_in_flight",
         "A payment of this invoice is in flight or its outcome is not known yet.",

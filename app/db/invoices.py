@@ -65,8 +65,8 @@ async def lock_many(tx: Tx, keys: Sequence[tuple[UUID, UUID]]) -> list[Invoice]:
 async def held(
     tx: Tx, keys: Sequence[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], tuple[Invoice, ...]]:
-    """What pauses held back of each (merchant, subscription): drafts, and open invoices without any
-    payment; locked, no lines.
+    """What pauses held back of each (merchant, subscription): drafts, and open invoices that no
+    gateway was to collect yet; locked, no lines.
     """
     if not keys:
         return {}
@@ -76,7 +76,8 @@ async def held(
           JOIN invoices i USING (merchant_id, subscription_id)
          WHERE i.finalize_at IS NULL AND (i.status = 'draft' OR (i.status = 'open'
            AND NOT EXISTS (SELECT FROM payments p
-                            WHERE p.merchant_id = i.merchant_id AND p.invoice_id = i.id)))
+                            WHERE p.merchant_id = i.merchant_id AND p.invoice_id = i.id
+                              AND p.offline_method IS NULL)))
          ORDER BY i.id FOR NO KEY UPDATE OF i
         """,
         [k[0] for k in keys],

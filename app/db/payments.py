@@ -14,8 +14,8 @@ from app.db.scope import Scope
 from app.domain.collection import Bill
 from app.domain.errors import NotFound
 from app.domain.outcome import DeclineCategory
-from app.domain.payment import Attempt, AttemptStatus, Payment, Status
-from app.domain.refund import Refund
+from app.domain.payment import Attempt, AttemptStatus, Offline, OfflineMethod, Payment, Status
+from app.domain.refund import Destination, Refund
 from app.domain.refund import Status as RefundStatus
 
 Key = tuple[UUID, UUID]
@@ -24,8 +24,11 @@ COLUMNS: Final = """
     p.merchant_id, p.id, p.invoice_id, p.customer_id, p.payment_method_id, p.status, p.currency,
     p.amount, p.amount_captured, p.amount_refunded, p.amount_refund_reserved, p.attempt_count,
     p.failure_code, p.failure_category, p.action_url, p.due_at, p.test_clock_id, p.created_at,
-    p.succeeded_at, p.version
+    p.succeeded_at, p.offline_method, p.reference AS offline_reference, p.note, p.received_at,
+    p.amount_to_balance, p.reversed_at, p.reversal_reason, p.version
 """
+LIVE: Final = "p.status NOT IN ('succeeded', 'canceled', 'failed', 'reversed')"
+"""Has not come to its end; in the words of `uq_payments_live`, which it is found by."""
 ATTEMPT_COLUMNS: Final = """
     a.merchant_id, a.id, a.payment_id, a.invoice_id, a.gateway_account_id, a.payment_method_id,
     a.ordinal, a.status, a.currency, a.amount, a.reference, a.gateway_reference,
@@ -34,9 +37,9 @@ ATTEMPT_COLUMNS: Final = """
     a.capture_sent_at, a.void_wanted_at, a.version
 """
 REFUND_COLUMNS: Final = """
-    r.merchant_id, r.id, r.payment_id, r.invoice_id, r.gateway_account_id, r.status, r.currency,
-    r.amount, r.reason, r.reference, r.gateway_reference, r.failure_code, r.detail, r.look_ups,
-    r.look_up_at, r.created_at, r.settled_at, r.request, r.last_sent_at,
+    r.merchant_id, r.id, r.payment_id, r.invoice_id, r.gateway_account_id, r.destination, r.status,
+    r.currency, r.amount, r.reason, r.reference, r.gateway_reference, r.failure_code, r.detail,
+    r.look_ups, r.look_up_at, r.created_at, r.settled_at, r.request, r.last_sent_at,
     r.absent_since, r.version
 """
 
@@ -154,7 +157,7 @@ async def load_first_bills(tx: Tx, keys: Sequence[tuple[UUID, UUID | None]]) -> 
         f"""
         SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
           JOIN payments p USING (merchant_id, invoice_id)
-         WHERE p.status NOT IN ('succeeded', 'canceled', 'failed')
+         WHERE {LIVE}
          ORDER BY p.id FOR NO KEY UPDATE OF p
         """,
         [k[0] for k in keys],
@@ -176,7 +179,7 @@ async def live_of_invoice(tx: Tx, invoice_id: UUID) -> Payment | None:
         f"""
         SELECT {COLUMNS} FROM payments p
          WHERE p.merchant_id = current_setting('app.merchant_id')::uuid AND p.invoice_id = $1
-           AND p.status NOT IN ('succeeded', 'canceled', 'failed') FOR NO KEY UPDATE
+           AND {LIVE} FOR NO KEY UPDATE
         """,
         invoice_id,
     )
@@ -220,6 +223,18 @@ async def lock(tx: Tx, payment_id: UUID) -> Payment:
     if row is None:
         raise NotFound("There is no such payment.", code="payment_not_found")
     return payment(row)
+
+
+async def invoice_of(tx: Tx, payment_id: UUID) -> UUID:
+    """Which invoice a payment of the transaction's merchant is of. Raises NotFound."""
+    found: UUID | None = await tx.fetchval(
+        "SELECT invoice_id FROM payments "
+        "WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1",
+        payment_id,
+    )
+    if found is None:
+        raise NotFound("There is no such payment.", code="payment_not_found")
+    return found
 
 
 async def captured_attempt(tx: Tx, paid: Payment) -> Attempt | None:
@@ -304,8 +319,19 @@ def payment(row: Row) -> Payment:
         action_url=row["action_url"],
         test_clock_id=row["test_clock_id"],
         succeeded_at=row["succeeded_at"],
+        offline=_offline(row),
+        amount_to_balance=row["amount_to_balance"],
+        reversed_at=row["reversed_at"],
+        reversal_reason=row["reversal_reason"],
         version=row["version"],
     )
+
+
+def _offline(row: Row) -> Offline | None:
+    if row["offline_method"] is None:
+        return None
+    method = OfflineMethod(row["offline_method"])
+    return Offline(method, row["received_at"], row["offline_reference"], row["note"])
 
 
 def attempt(row: Row) -> Attempt:
@@ -351,6 +377,7 @@ def refund(row: Row) -> Refund:
         payment_id=row["payment_id"],
         invoice_id=row["invoice_id"],
         gateway_account_id=row["gateway_account_id"],
+        destination=Destination(row["destination"]),
         status=RefundStatus(row["status"]),
         currency=row["currency"],
         amount=row["amount"],

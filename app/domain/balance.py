@@ -20,6 +20,10 @@ class Type(StrEnum):
     CREDIT_NOTE = "credit_note"
     LATE_PAYMENT = "late_payment"
     """Money that a gateway took when nothing was owed for it any more."""
+    OVERPAYMENT = "overpayment"
+    """What came by hand was more than remained; below zero: that payment was reversed."""
+    REFUND = "refund"
+    """A payment was refunded to the balance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,24 @@ def take_back(balance: Balance, amount: int, invoice_id: UUID, new_id: NewId) ->
         Type.CREDIT_NOTE,
         -amount,
         balance.amount - amount,
+        invoice_id,
+    )
+
+
+def move(
+    balance: Balance, amount: int, invoice_id: UUID, type_: Type, new_id: NewId
+) -> BalanceEntry:
+    """Give credit (above zero) or take it back (below); posted by its maker."""
+    assert amount
+    assert balance.amount + amount >= 0
+    return BalanceEntry(
+        new_id(),
+        balance.merchant_id,
+        balance.customer_id,
+        balance.currency,
+        type_,
+        amount,
+        balance.amount + amount,
         invoice_id,
     )
 

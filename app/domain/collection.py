@@ -16,13 +16,15 @@ from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
 from app.domain.invoice import Invoice
-from app.domain.ledger import Account, Entry, Source, cash
-from app.domain.payment import Attempt, AttemptStatus, Payment, Status
+from app.domain.ledger import Account, Entry, Source
+from app.domain.payment import Attempt, AttemptStatus, Payment, Status, schedule
 from app.domain.subscription import Happening, Subscription
 
 SEND_LEASE: Final = timedelta(minutes=3)
 """A call not answered by then belongs to a process that died; longer than any gateway time-out."""
 PAYABLE: Final = frozenset({invoices.Status.OPEN, invoices.Status.UNCOLLECTIBLE})
+FLYING: Final = frozenset({Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION})
+"""A payment whose attempt may still take money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Bill:
     payment: Payment
     attempt: Attempt | None = None
     subscriptions: tuple[Subscription, ...] = ()
+
+    @property
+    def asked(self) -> int:
+        """What its payment is to bring once this attempt came to nothing: all that remains."""
+        return self.invoice.amount_remaining or self.payment.amount
 
 
 def begin(
@@ -51,6 +58,7 @@ def begin(
         raise Conflict(f"The invoice is {invoice.status}.", code="invoice_" + invoice.status)
     if payment.status is not Status.SCHEDULED:
         raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
+    amount = min(payment.amount, invoice.amount_remaining)
     attempt_id = new_id()
     attempt = Attempt(
         id=attempt_id,
@@ -62,7 +70,7 @@ def begin(
         ordinal=payment.attempt_count + 1,
         status=AttemptStatus.PROCESSING,
         currency=payment.currency,
-        amount=payment.amount,
+        amount=amount,
         reference=name(attempt_id),
         created_at=now,
         look_up_at=now + SEND_LEASE,
@@ -71,6 +79,7 @@ def begin(
         payment,
         status=Status.PROCESSING,
         payment_method_id=method[0],
+        amount=amount,
         due_at=None,
         failure_code=None,
         failure_category=None,
@@ -92,38 +101,6 @@ def wait_for_method(payment: Payment) -> Decision:
     return Decision(payment.merchant_id, payments=(waiting,))
 
 
-def pay_outside(
-    invoice: Invoice,
-    payment: Payment | None,
-    subs: Sequence[Subscription],
-    now: datetime,
-    new_id: NewId,
-) -> Decision:
-    """The invoice was paid outside of any gateway: cash, a transfer, a cheque."""
-    if invoice.status not in PAYABLE:
-        raise Conflict(f"The invoice is {invoice.status}.", code="invoice_" + invoice.status)
-    amount = invoice.amount_remaining
-    paid = invoices.pay(invoice, amount, now)
-    entry = Entry(
-        new_id(),
-        invoice.merchant_id,
-        Source.INVOICE,
-        invoice.id,
-        cash(None),
-        invoices.owed_on(invoice),
-        invoice.order.currency,
-        amount,
-    )
-    decision = Decision(
-        invoice.merchant_id,
-        invoices=(paid,),
-        payments=(canceled(payment),) if payment is not None else (),
-        entries=(entry,),
-        events=(Event(new_id(), Type.INVOICE_PAID, paid),),
-    )
-    return with_subscriptions(decision, paid, subs, new_id)
-
-
 def void(
     invoice: Invoice, payment: Payment | None, balance: Balance, now: datetime, new_id: NewId
 ) -> Decision:
@@ -133,7 +110,10 @@ def void(
     """
     status = invoices.after(invoice.status, invoices.Action.VOID)
     if invoice.amount_paid:
-        raise Conflict("It is partly paid; refund that first.", code="invoice_partly_paid")
+        raise Conflict(
+            "It is partly paid: reverse what was recorded by hand, or credit it by a credit note.",
+            code="invoice_partly_paid",
+        )
     if invoice.amount_credited:
         raise Conflict("Credit notes took of it; void those first.", code="invoice_credited")
     voided = replace(invoice, status=status, voided_at=now, version=invoice.version + 1)
@@ -173,7 +153,7 @@ def write_off(invoice: Invoice, payment: Payment | None, new_id: NewId) -> Decis
 
 def canceled(payment: Payment) -> Payment:
     """The payment, no longer wanted; nothing of it may be in flight."""
-    if payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REQUIRES_ACTION):
+    if payment.status in FLYING:
         raise Conflict(
             "A payment of this invoice is in flight or its outcome is not known yet.",
             code="payment_in_flight",
@@ -181,8 +161,47 @@ def canceled(payment: Payment) -> Payment:
     return replace(payment, status=Status.CANCELED, due_at=None, version=payment.version + 1)
 
 
-def retry(payment: Payment, method_id: UUID | None, now: datetime) -> Payment:
-    """The payment, due at once, with another method if one is given."""
+def of_what_remains(payment: Payment, remaining: int) -> Payment:
+    """The payment of what remains. Raises Conflict while it is in flight, or nobody knows."""
+    unwanted = canceled(payment)
+    if not remaining:
+        return unwanted
+    return replace(payment, amount=remaining, version=payment.version + 1)
+
+
+def less(live: Payment, remaining: int) -> tuple[Payment, ...]:
+    """The payment of what remains, now that some of it came by another way. In flight it stays as
+    it is; Conflict where it would then take more than remains.
+    """
+    if live.status in FLYING and live.amount <= remaining:
+        return ()
+    return (of_what_remains(live, remaining),)
+
+
+def more(live: Payment, remaining: int) -> tuple[Payment, ...]:
+    """The payment of what remains, now that more of it does; in flight it stays as it is."""
+    return () if live.status in FLYING else (of_what_remains(live, remaining),)
+
+
+def of_the_rest(
+    invoice: Invoice, method_id: UUID | None, now: datetime, new_id: NewId
+) -> tuple[Payment, ...]:
+    """The payment of what a part left to pay, which waits until somebody asks for it."""
+    if invoice.status not in PAYABLE:
+        return ()
+    return (replace(schedule(invoice, None, now, new_id), payment_method_id=method_id),)
+
+
+def told_of_paying(invoice: Invoice, new_id: NewId) -> Event:
+    """What is told of an invoice when money came for it."""
+    is_paid = invoice.status is invoices.Status.PAID
+    return Event(new_id(), Type.INVOICE_PAID if is_paid else Type.INVOICE_PARTIALLY_PAID, invoice)
+
+
+def retry(
+    payment: Payment, method_id: UUID | None, now: datetime, amount: int | None = None
+) -> Payment:
+    """The payment, due at once, with another method or for another amount if one is given."""
     if payment.status not in (Status.REQUIRES_PAYMENT_METHOD, Status.SCHEDULED):
         raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
     chosen = method_id or payment.payment_method_id
@@ -196,6 +215,7 @@ def retry(payment: Payment, method_id: UUID | None, now: datetime) -> Payment:
         payment,
         status=Status.SCHEDULED,
         payment_method_id=chosen,
+        amount=payment.amount if amount is None else amount,
         due_at=now,
         version=payment.version + 1,
     )

@@ -41,6 +41,8 @@ class Action(StrEnum):
     PAY = "pay"
     VOID = "void"
     WRITE_OFF = "mark_uncollectible"
+    REOPEN = "reopen"
+    """A payment of it was taken back."""
 
 
 # Read as: from this status, on this action, go to that status. Anything absent is illegal.
@@ -49,6 +51,7 @@ TRANSITIONS: Final[Mapping[tuple[Status, Action], Status]] = {
     (Status.OPEN, Action.PAY): Status.PAID,
     (Status.OPEN, Action.VOID): Status.VOID,
     (Status.OPEN, Action.WRITE_OFF): Status.UNCOLLECTIBLE,
+    (Status.PAID, Action.REOPEN): Status.OPEN,
     (Status.UNCOLLECTIBLE, Action.PAY): Status.PAID,
     (Status.UNCOLLECTIBLE, Action.VOID): Status.VOID,
 }
@@ -304,5 +307,18 @@ def pay(invoice: Invoice, amount: int, now: datetime) -> Invoice:
         status=after(invoice.status, Action.PAY),
         amount_paid=paid,
         paid_at=now,
+        version=invoice.version + 1,
+    )
+
+
+def unpay(invoice: Invoice, amount: int) -> Invoice:
+    """The invoice after `amount` minor units of what was paid on it were taken back."""
+    assert 0 < amount <= invoice.amount_paid, "taken back more than was paid"
+    is_paid = invoice.status is Status.PAID
+    return replace(
+        invoice,
+        status=after(invoice.status, Action.REOPEN) if is_paid else invoice.status,
+        amount_paid=invoice.amount_paid - amount,
+        paid_at=None,
         version=invoice.version + 1,
     )

@@ -269,7 +269,8 @@ def _off_the_invoice(
     invoice = invoices.credit(about.invoice, note.to_invoice, now)
     payments = decision.payments
     if about.payment is not None:
-        payments = (*payments, due_less(about.payment, invoice.amount_remaining))
+        left = collection.of_what_remains(about.payment, invoice.amount_remaining)
+        payments = (*payments, left)
     is_paid = invoice.status is invoices.Status.PAID
     told = Event(new_id(), Type.INVOICE_PAID if is_paid else Type.INVOICE_UPDATED, invoice)
     less = replace(
@@ -278,14 +279,6 @@ def _off_the_invoice(
     if not is_paid:
         return less
     return collection.with_subscriptions(less, invoice, about.subscriptions, new_id)
-
-
-def due_less(payment: Payment, remaining: int) -> Payment:
-    """The payment of what remains. Raises Conflict while it is in flight, or nobody knows."""
-    canceled = collection.canceled(payment)
-    if not remaining:
-        return canceled
-    return replace(payment, amount=remaining, version=payment.version + 1)
 
 
 # ── the books ─────────────────────────────────────────────────────────────────────────────────────
@@ -348,7 +341,7 @@ def void(note: CreditNote, about: Corrected, now: datetime, new_id: NewId) -> De
     )
     payments: tuple[Payment, ...] = ()
     if about.payment is not None:
-        payments = (due_less(about.payment, owing.amount_remaining),)
+        payments = (collection.of_what_remains(about.payment, owing.amount_remaining),)
     return replace(
         decision,
         invoices=(owing,),

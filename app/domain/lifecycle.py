@@ -40,6 +40,8 @@ IN_FLIGHT_GRACE: Final = timedelta(hours=1)
 """How long to wait again for a first payment whose outcome is not known at its expiry."""
 GIVING_UP_GRACE: Final = timedelta(minutes=5)
 """How long a first payment that nobody confirmed may take to be given up at its gateway."""
+PART_PAID_GRACE: Final = timedelta(days=1)
+"""How long to wait again for the rest of a first bill of which a part was paid."""
 CATCH_UP_PERIODS_MAX: Final = 400
 """Periods one subscription may be behind before it is parked for a person to look at: more than a
 year of daily billing, far more than any outage."""
@@ -340,7 +342,8 @@ def _end_trial(
 
 
 def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
-    """The first payment did not come: end it and void its invoice, unless money is in flight.
+    """The first payment did not come: end it and void its invoice, unless money is in flight, or
+    some has come: then somebody has to say what becomes of that.
 
     What only waits for its customer is given up, and then it ends.
     """
@@ -351,6 +354,9 @@ def _expire(account: Account, now: datetime, new_id: NewId) -> Decision:
         waiting = replace(sub, expires_at=now + grace, version=sub.version + 1)
         abandoned = (sub.id,) if waits else ()
         return Decision(sub.merchant_id, subscriptions=(waiting,), abandoned=abandoned)
+    if bill is not None and bill.invoice.amount_paid:
+        waiting = replace(sub, expires_at=now + PART_PAID_GRACE, version=sub.version + 1)
+        return Decision(sub.merchant_id, subscriptions=(waiting,))
     expired = replace(
         sub,
         status=after(sub.status, Happening.EXPIRE),

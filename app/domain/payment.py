@@ -22,6 +22,17 @@ class Status(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+    REVERSED = "reversed"
+    """Recorded by hand, and taken back: a cheque that bounced, a slip of the pen."""
+
+
+class OfflineMethod(StrEnum):
+    """How money came that no gateway brought."""
+
+    BANK_TRANSFER = "bank_transfer"
+    CASH = "cash"
+    CHEQUE = "cheque"
+    OTHER = "other"
 
 
 class AttemptStatus(StrEnum):
@@ -39,6 +50,19 @@ IN_FLIGHT: Final = frozenset(
     {AttemptStatus.PROCESSING, AttemptStatus.UNKNOWN, AttemptStatus.REQUIRES_ACTION}
 )
 RETRYABLE: Final = frozenset({Status.REQUIRES_PAYMENT_METHOD, Status.SCHEDULED})
+ENDED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.REVERSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What is known of money that came outside of any gateway; `reference` is the bank's or the
+    payer's name of it, given to one payment only.
+    """
+
+    method: OfflineMethod
+    received_at: datetime
+    reference: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +88,21 @@ class Payment:
     action_url: str | None = None
     test_clock_id: UUID | None = None
     succeeded_at: datetime | None = None
+    offline: Offline | None = None
+    """None: it is made through a gateway."""
+    amount_to_balance: int = 0
+    """What of it was more than remained, and became the customer's credit."""
+    reversed_at: datetime | None = None
+    reversal_reason: str | None = None
     version: int = 1
 
     @property
     def refundable(self) -> int:
-        """What may still be refunded: captured, less refunded, less what refunds have reserved."""
-        return self.amount_captured - self.amount_refunded - self.amount_refund_reserved
+        """What may still be refunded: captured, less what became credit, less refunded, less what
+        refunds have reserved.
+        """
+        gone = self.amount_to_balance + self.amount_refunded + self.amount_refund_reserved
+        return self.amount_captured - gone
 
     def snapshot(self) -> dict[str, object]:
         """Its public fields, ids as UUID."""
@@ -90,6 +123,14 @@ class Payment:
             "due_at": self.due_at,
             "created_at": self.created_at,
             "succeeded_at": self.succeeded_at,
+            "kind": "gateway" if self.offline is None else "offline",
+            "offline_method": None if self.offline is None else self.offline.method,
+            "reference": None if self.offline is None else self.offline.reference,
+            "note": None if self.offline is None else self.offline.note,
+            "received_at": None if self.offline is None else self.offline.received_at,
+            "amount_to_balance": self.amount_to_balance,
+            "reversed_at": self.reversed_at,
+            "reversal_reason": self.reversal_reason,
             "test_clock_id": self.test_clock_id,
             "version": self.version,
         }

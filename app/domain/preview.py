@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from app.domain import collection
+from app.domain import offline
 from app.domain.credit_note import CreditNote
 from app.domain.decision import Decision
 from app.domain.invoice import Invoice, Status
@@ -83,5 +83,5 @@ def _pay_by_hand(shop: Shop, subscription_id: UUID, at: datetime) -> None:
     bill = shop.account(subscription_id, at).first_bill
     if sub.status is not SubscriptionStatus.INCOMPLETE or bill is None:
         return
-    paid = collection.pay_outside(bill.invoice, bill.payment, [sub], at, shop.new_id)
+    paid = offline.pay_all(bill.invoice, bill.payment, [sub], at, shop.new_id)
     shop.record(paid, at)

@@ -32,6 +32,16 @@ money back weeks after it went out, or it goes out after all; but nothing is und
 """
 
 
+class Destination(StrEnum):
+    """Where a refund goes: back by the gateway it came from, by a way of the merchant's own, which
+    is only written down, or to the customer's balance.
+    """
+
+    GATEWAY = "gateway"
+    OUTSIDE = "outside"
+    BALANCE = "balance"
+
+
 @dataclass(frozen=True, slots=True)
 class Refund:
     """`amount` minor units of one payment on their way back to the customer."""
@@ -40,7 +50,7 @@ class Refund:
     merchant_id: UUID
     payment_id: UUID
     invoice_id: UUID
-    gateway_account_id: UUID
+    gateway_account_id: UUID | None
     status: Status
     currency: str
     amount: int
@@ -61,6 +71,7 @@ class Refund:
     """When it was sent again last; None: only once, when it was made."""
     absent_since: datetime | None = None
     """When a look-up first found that the gateway has nothing of it."""
+    destination: Destination = Destination.GATEWAY
     version: int = 1
 
     @property
@@ -77,6 +88,7 @@ class Refund:
             "status": self.status,
             "currency": self.currency,
             "amount": self.amount,
+            "destination": self.destination,
             "reason": self.reason,
             "failure_code": self.failure_code,
             "created_at": self.created_at,

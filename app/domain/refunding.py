@@ -1,10 +1,14 @@
-"""Refunds as decisions: reserve first, then ask the gateway, then settle what it answered."""
+"""Refunds as decisions: reserve first, then ask the gateway, then settle what it answered. What
+goes another way than by the gateway is only written down.
+"""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from app.domain import balance as balances
+from app.domain.balance import Balance
 from app.domain.collection import SEND_LEASE
 from app.domain.decision import Decision
 from app.domain.errors import Conflict, InvalidRequest
@@ -20,7 +24,7 @@ from app.domain.outcome import (
     Unknown,
 )
 from app.domain.payment import Attempt, Payment
-from app.domain.refund import OPEN, Refund, Status
+from app.domain.refund import OPEN, Destination, Refund, Status
 from app.domain.settling import LOOK_UP_DELAYS, MANUAL_REVIEW, PENDING
 
 
@@ -34,16 +38,7 @@ def request(  # noqa: PLR0913  what is refunded, why, when, and how things are n
     name: Callable[[UUID], str],
 ) -> Decision:
     """Reserve `amount` (None: all that is left) of a payment for a refund about to be sent."""
-    left = payment.refundable
-    if left <= 0:
-        raise Conflict("Nothing of this payment is left to refund.", code="nothing_to_refund")
-    amount = left if amount is None else amount
-    if not 0 < amount <= left:
-        raise InvalidRequest(
-            f"Between 1 and {left} of this payment can be refunded.",
-            code="refund_exceeds_payment",
-            param="amount",
-        )
+    amount = _amount(payment, amount)
     refund_id = new_id()
     refund = Refund(
         id=refund_id,
@@ -65,6 +60,92 @@ def request(  # noqa: PLR0913  what is refunded, why, when, and how things are n
         version=payment.version + 1,
     )
     return Decision(payment.merchant_id, payments=(reserved,), refunds=(refund,))
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A refund that no gateway makes: to the balance, which is locked, or by the merchant's own
+    way; `amount` None: all that is left.
+    """
+
+    destination: Destination
+    balance: Balance
+    amount: int | None = None
+    reason: str | None = None
+
+
+def give(
+    payment: Payment,
+    wanted: Elsewhere,
+    now: datetime,
+    new_id: NewId,
+    name: Callable[[UUID], str],
+) -> Decision:
+    """Write down a refund that is over with that: it was paid out already, or becomes credit."""
+    assert wanted.destination is not Destination.GATEWAY
+    amount = _amount(payment, wanted.amount)
+    refund_id = new_id()
+    refund = Refund(
+        id=refund_id,
+        merchant_id=payment.merchant_id,
+        payment_id=payment.id,
+        invoice_id=payment.invoice_id,
+        gateway_account_id=None,
+        status=Status.SUCCEEDED,
+        currency=payment.currency,
+        amount=amount,
+        reference=name(refund_id),
+        created_at=now,
+        reason=wanted.reason,
+        settled_at=now,
+        destination=wanted.destination,
+    )
+    returned = replace(
+        payment,
+        amount_refunded=payment.amount_refunded + amount,
+        version=payment.version + 1,
+    )
+    is_credit = wanted.destination is Destination.BALANCE
+    kind, about = balances.Type.REFUND, payment.invoice_id
+    credit = (balances.move(wanted.balance, amount, about, kind, new_id),) if is_credit else ()
+    return Decision(
+        refund.merchant_id,
+        payments=(returned,),
+        refunds=(refund,),
+        balances=credit,
+        entries=(_entry(refund, new_id),),
+        events=(Event(new_id(), Type.REFUND_SUCCEEDED, refund),),
+    )
+
+
+def _entry(refund: Refund, new_id: NewId) -> Entry:
+    """What a refund that is over posts."""
+    is_credit = refund.destination is Destination.BALANCE
+    return Entry(
+        new_id(),
+        refund.merchant_id,
+        Source.REFUND,
+        refund.id,
+        Account.REFUNDS,
+        Account.CUSTOMER_CREDIT if is_credit else cash(refund.gateway_account_id),
+        refund.currency,
+        refund.amount,
+    )
+
+
+def _amount(payment: Payment, amount: int | None) -> int:
+    """What is refunded of a payment; None: all that is left. Raises Conflict, InvalidRequest."""
+    left = payment.refundable
+    if left <= 0:
+        raise Conflict("Nothing of this payment is left to refund.", code="nothing_to_refund")
+    amount = left if amount is None else amount
+    if not 0 < amount <= left:
+        raise InvalidRequest(
+            f"Between 1 and {left} of this payment can be refunded.",
+            code="refund_exceeds_payment",
+            param="amount",
+        )
+    return amount
 
 
 def settle(
@@ -233,20 +314,6 @@ def _sent_back(
         refunds=(failed,),
         entries=(swapped(_entry(refund, new_id)),),
         events=(Event(new_id(), Type.REFUND_FAILED, failed, before),),
-    )
-
-
-def _entry(refund: Refund, new_id: NewId) -> Entry:
-    """The money of a refund leaves its gateway account."""
-    return Entry(
-        new_id(),
-        refund.merchant_id,
-        Source.REFUND,
-        refund.id,
-        Account.REFUNDS,
-        cash(refund.gateway_account_id),
-        refund.currency,
-        refund.amount,
     )
 
 

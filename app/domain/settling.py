@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from app.domain import invoice as invoices
-from app.domain.collection import PAYABLE, Bill, with_subscriptions
+from app.domain.collection import (
+    PAYABLE,
+    Bill,
+    of_the_rest,
+    told_of_paying,
+    with_subscriptions,
+)
 from app.domain.decision import Decision
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
@@ -180,6 +186,7 @@ def closed_by_hand(bill: Bill, now: datetime, new_id: NewId) -> Decision:
     waiting = replace(
         payment,
         status=Status.REQUIRES_PAYMENT_METHOD,
+        amount=bill.asked,
         due_at=None,
         action_url=None,
         version=payment.version + 1,
@@ -226,16 +233,18 @@ def _succeeded(
         entries.append(_entry(payment, Account.GATEWAY_FEES, account, outcome.fee_minor, new_id))
     events = [
         Event(new_id(), Type.PAYMENT_SUCCEEDED, payment),
-        Event(new_id(), Type.INVOICE_PAID, invoice),
+        told_of_paying(invoice, new_id),
     ]
     decision = Decision(
         payment.merchant_id,
         invoices=(invoice,),
-        payments=(payment,),
+        payments=(payment, *of_the_rest(invoice, attempt.payment_method_id, now, new_id)),
         attempts=(done,),
         entries=tuple(entries),
         events=tuple(events),
     )
+    if invoice.status in PAYABLE:
+        return decision
     return with_subscriptions(decision, invoice, bill.subscriptions, new_id)
 
 
@@ -259,6 +268,7 @@ def _declined(
     payment = replace(
         bill.payment,
         status=Status.REQUIRES_PAYMENT_METHOD,
+        amount=bill.asked,
         due_at=None,
         action_url=None,
         failure_code=info.reason,
@@ -291,6 +301,7 @@ def _given_up(
     waiting = replace(
         bill.payment,
         status=Status.REQUIRES_PAYMENT_METHOD,
+        amount=bill.asked,
         due_at=None,
         action_url=None,
         version=bill.payment.version + 1,

@@ -7,9 +7,9 @@ from uuid import UUID
 from app import ids
 from app.db import accounts, balances, billing, decisions, invoices, payments
 from app.db.base import Tx
-from app.domain import collection, drafting
+from app.domain import collection, drafting, offline
 from app.domain.decision import Decision
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, InvalidRequest
 from app.domain.event import Event, Type
 from app.domain.invoice import Invoice
 from app.domain.payment import schedule
@@ -28,19 +28,21 @@ class PayInvoice:
     id: UUID
     payment_method_id: UUID | None = None
     paid_outside: bool = False
+    amount: int | None = None
+    """Charge so much of what remains; None: all of it."""
 
 
 async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
-    """Collect an open invoice at once, or note that it was paid elsewhere.
+    """Collect an open invoice at once, or note that all of it was paid elsewhere; the payment.
 
     Raises Conflict while a payment of it is in flight or its outcome is not known.
     """
     async with rt.db.begin(caller.merchant_id) as tx:
-        subs, invoice = await _lock(tx, cmd.id)
+        subs, invoice = await lock(tx, cmd.id)
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         if cmd.paid_outside:
-            decision = collection.pay_outside(invoice, payment, subs, now, new_id)
+            decision = offline.pay_all(invoice, payment, subs, now, new_id)
             await deeds.note(tx, caller, "invoice.paid_outside", invoice.id, now)
         else:
             if invoice.status not in collection.PAYABLE:
@@ -54,12 +56,23 @@ async def pay(rt: Runtime, caller: Caller, cmd: PayInvoice) -> UUID:
                 payment = schedule(invoice, None, now, new_id)
                 await decisions.record(tx, [Decision(caller.merchant_id, payments=(payment,))], now)
             method_id = method_id or await _usual_method(tx, subs, invoice)
-            retried = collection.retry(payment, method_id, now)
+            amount = _part(invoice, cmd.amount)
+            retried = collection.retry(payment, method_id, now, amount)
             decision = Decision(caller.merchant_id, payments=(retried,))
         await decisions.record(tx, [decision], now)
         await idempotency.answered(tx, caller, ids.show("inv", invoice.id))
     await subscribing.collect(rt, decision, now)
-    return invoice.id
+    return decision.payments[0].id
+
+
+def _part(invoice: Invoice, amount: int | None) -> int:
+    """What is to be charged of what remains. Raises InvalidRequest."""
+    remaining = invoice.amount_remaining
+    if amount is not None and amount > remaining:
+        raise InvalidRequest(
+            f"{remaining} remains to be paid.", code="payment_exceeds_remaining", param="amount"
+        )
+    return remaining if amount is None else amount
 
 
 async def void(rt: Runtime, caller: Caller, invoice_id: UUID, *, rebill: bool = False) -> UUID:
@@ -68,7 +81,7 @@ async def void(rt: Runtime, caller: Caller, invoice_id: UUID, *, rebill: bool = 
     With `rebill` its lines wait to be billed again; otherwise they are owed no more.
     """
     async with rt.db.begin(caller.merchant_id) as tx:
-        subs, invoice = await _lock(tx, invoice_id)
+        subs, invoice = await lock(tx, invoice_id)
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         key = (caller.merchant_id, invoice.order.customer_id, invoice.order.currency)
@@ -88,7 +101,7 @@ async def void(rt: Runtime, caller: Caller, invoice_id: UUID, *, rebill: bool = 
 async def mark_uncollectible(rt: Runtime, caller: Caller, invoice_id: UUID) -> UUID:
     """Give up on an unpaid invoice: the rest becomes bad debt, and can still be paid later."""
     async with rt.db.begin(caller.merchant_id) as tx:
-        _, invoice = await _lock(tx, invoice_id)
+        _, invoice = await lock(tx, invoice_id)
         now = await subscribing.now_of_customer(rt, tx, invoice.order.customer_id)
         payment = await payments.live_of_invoice(tx, invoice.id)
         decision = collection.write_off(invoice, payment, new_id)
@@ -98,11 +111,11 @@ async def mark_uncollectible(rt: Runtime, caller: Caller, invoice_id: UUID) -> U
     return invoice.id
 
 
-async def _lock(tx: Tx, invoice_id: UUID) -> tuple[list[Subscription], Invoice]:
+async def lock(tx: Tx, invoice_id: UUID) -> tuple[list[Subscription], Invoice]:
     """The invoice and its subscriptions, locked in the order that collection locks them in."""
     about = await invoices.subscriptions_of(tx, invoice_id)
     subs = [(await accounts.lock(tx, one)).subscription for one in about]
-    await payments.live_of_invoice(tx, invoice_id)
+    await payments.of_invoice(tx, invoice_id)
     return subs, await invoices.lock(tx, invoice_id)
 
 

@@ -7,12 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from app import ids, log
-from app.db import decisions, disputes, payments, sends
+from app.db import balances, decisions, disputes, payments, sends
 from app.db.base import Row
 from app.db.scope import Scope
 from app.domain import disputing, refunding
 from app.domain.collection import SEND_LEASE
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, InvalidRequest
 from app.domain.outcome import (
     Found,
     NotFound,
@@ -20,7 +20,9 @@ from app.domain.outcome import (
     RefundDeclineReason,
     RefundPending,
 )
-from app.domain.refund import Refund
+from app.domain.payment import Status
+from app.domain.refund import Destination, Refund
+from app.domain.refunding import Elsewhere
 from app.gateways.capabilities import Capabilities, NativeKey
 from app.ids import new_id
 from app.runtime import Runtime
@@ -43,10 +45,14 @@ class CreateRefund:
     payment_id: UUID
     amount: int | None = None
     reason: str | None = None
+    destination: Destination | None = None
+    """None: by the gateway that brought it."""
 
 
 async def create(rt: Runtime, caller: Caller, cmd: CreateRefund) -> UUID:
     """Refund a payment, in whole or in part. Raises NotFound, Conflict, InvalidRequest."""
+    if cmd.destination not in (None, Destination.GATEWAY):
+        return await _give(rt, caller, cmd, cmd.destination)
     refund, now = await reserve(rt, caller, cmd)
     await refund_calls.carry_out(rt, [refund], now)
     return refund.id
@@ -58,6 +64,12 @@ async def reserve(rt: Runtime, caller: Caller, cmd: CreateRefund) -> tuple[Refun
         payment = await payments.lock(tx, cmd.payment_id)
         now = await subscribing.now_of_customer(rt, tx, payment.customer_id)
         captured = await payments.captured_attempt(tx, payment)
+        if payment.offline is not None:
+            raise InvalidRequest(
+                "No gateway brought it: refund it outside, or to the balance.",
+                code="refund_destination_required",
+                param="destination",
+            )
         if captured is None:
             raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
         withdrawn = await disputes.withdrawn_of(tx, payment.id)
@@ -68,6 +80,27 @@ async def reserve(rt: Runtime, caller: Caller, cmd: CreateRefund) -> tuple[Refun
         await deeds.note(tx, caller, "refund.created", refund.id, now, amount=refund.amount)
         await idempotency.answered(tx, caller, ids.show("re", refund.id))
     return refund, now
+
+
+async def _give(rt: Runtime, caller: Caller, cmd: CreateRefund, destination: Destination) -> UUID:
+    """Write down a refund that no gateway makes. Raises NotFound, Conflict, InvalidRequest."""
+    async with rt.db.begin(caller.merchant_id) as tx:
+        payment = await payments.lock(tx, cmd.payment_id)
+        now = await subscribing.now_of_customer(rt, tx, payment.customer_id)
+        if payment.status is not Status.SUCCEEDED:
+            raise Conflict(f"The payment is {payment.status}.", code=f"payment_{payment.status}")
+        withdrawn = await disputes.withdrawn_of(tx, payment.id)
+        amount = disputing.refundable(payment, withdrawn, cmd.amount)
+        key = payment.merchant_id, payment.customer_id, payment.currency
+        balance = (await balances.load(tx, [key]))[key]
+        wanted = Elsewhere(destination, balance, amount, cmd.reason)
+        decision = refunding.give(payment, wanted, now, new_id, reference)
+        await decisions.record(tx, [decision], now)
+        [refund] = decision.refunds
+        detail = {"amount": refund.amount, "destination": destination.value}
+        await deeds.note(tx, caller, "refund.created", refund.id, now, **detail)
+        await idempotency.answered(tx, caller, ids.show("re", refund.id))
+    return refund.id
 
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:

@@ -30,6 +30,14 @@ def upgrade() -> None:
     op.drop_constraint(op.f("ck_balance_transactions_type"), "balance_transactions", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
     op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
+    op.drop_constraint(op.f("ck_payments_refunds_within_capture"), "payments", type_="check")
+    op.drop_constraint(op.f("ck_payments_status"), "payments", type_="check")
+    op.drop_index(
+        "uq_payments_live",
+        table_name="payments",
+        postgresql_where="(status <> ALL (ARRAY['succeeded'::text, 'canceled'::text, 'failed'::text]))",
+        postgresql_include=[],
+    )
     op.create_table(
         "event_batches",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
@@ -615,6 +623,33 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("detached_at IS NULL"),
     )
+    op.add_column("payments", sa.Column("offline_method", sa.Text(), nullable=True))
+    op.add_column("payments", sa.Column("reference", sa.Text(), nullable=True))
+    op.add_column("payments", sa.Column("note", sa.Text(), nullable=True))
+    op.add_column(
+        "payments", sa.Column("received_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
+    )
+    op.add_column(
+        "payments",
+        sa.Column(
+            "amount_to_balance", sa.BigInteger(), server_default=sa.text("0"), nullable=False
+        ),
+    )
+    op.add_column(
+        "payments", sa.Column("reversed_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
+    )
+    op.add_column("payments", sa.Column("reversal_reason", sa.Text(), nullable=True))
+    op.create_index(
+        "uq_payments_reference",
+        "payments",
+        ["merchant_id", "reference"],
+        unique=True,
+        postgresql_where=sa.text("reference IS NOT NULL AND status <> 'reversed'"),
+    )
+    op.add_column(
+        "refunds",
+        sa.Column("destination", sa.Text(), server_default=sa.text("'gateway'"), nullable=False),
+    )
     op.add_column(
         "refunds", sa.Column("request", postgresql.JSON(astext_type=sa.Text()), nullable=True)
     )
@@ -624,6 +659,7 @@ def upgrade() -> None:
     op.add_column(
         "refunds", sa.Column("absent_since", postgresql.TIMESTAMP(timezone=True), nullable=True)
     )
+    op.alter_column("refunds", "gateway_account_id", existing_type=sa.UUID(), nullable=True)
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
     op.add_column(
         "webhook_endpoints",
@@ -648,7 +684,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_balance_transactions_type"),
         "balance_transactions",
-        "type IN ('adjustment', 'applied_to_invoice', 'unapplied_from_invoice', 'credited_by_invoice', 'credit_note', 'late_payment')",
+        "type IN ('adjustment', 'applied_to_invoice', 'unapplied_from_invoice', 'credited_by_invoice', 'credit_note', 'late_payment', 'overpayment', 'refund')",
     )
     op.create_check_constraint(
         op.f("ck_gateway_accounts_check_result"),
@@ -676,6 +712,46 @@ def upgrade() -> None:
         "source IN ('invoice', 'invoice_void', 'invoice_write_off', 'payment', 'refund', 'credit_note', 'credit_note_void', 'balance', 'dispute')",
     )
     op.create_check_constraint(
+        op.f("ck_payments_offline"),
+        "payments",
+        "CASE WHEN offline_method IS NULL THEN received_at IS NULL AND reference IS NULL AND amount_to_balance = 0 AND status <> 'reversed' ELSE received_at IS NOT NULL AND status IN ('succeeded', 'reversed') AND attempt_count = 0 END",
+    )
+    op.create_check_constraint(
+        op.f("ck_payments_offline_method"),
+        "payments",
+        "offline_method IN ('bank_transfer', 'cash', 'cheque', 'other')",
+    )
+    op.create_check_constraint(
+        op.f("ck_payments_refunds_within_capture"),
+        "payments",
+        "least(amount_refunded, amount_refund_reserved, amount_to_balance) >= 0 AND amount_refunded + amount_refund_reserved + amount_to_balance <= amount_captured",
+    )
+    op.create_check_constraint(
+        op.f("ck_payments_reversed"),
+        "payments",
+        "(status = 'reversed') = (reversed_at IS NOT NULL)",
+    )
+    op.create_check_constraint(
+        op.f("ck_payments_status"),
+        "payments",
+        "status IN ('scheduled', 'requires_payment_method', 'requires_action', 'processing', 'unknown', 'succeeded', 'failed', 'canceled', 'reversed')",
+    )
+    op.create_check_constraint(
+        op.f("ck_refunds_destination"),
+        "refunds",
+        "destination IN ('gateway', 'outside', 'balance')",
+    )
+    op.create_check_constraint(
+        op.f("ck_refunds_elsewhere_is_over"),
+        "refunds",
+        "destination = 'gateway' OR status = 'succeeded'",
+    )
+    op.create_check_constraint(
+        op.f("ck_refunds_goes_by_a_gateway"),
+        "refunds",
+        "(destination = 'gateway') = (gateway_account_id IS NOT NULL)",
+    )
+    op.create_check_constraint(
         op.f("ck_webhook_endpoints_deleted"),
         "webhook_endpoints",
         "deleted_at IS NULL OR NOT enabled",
@@ -695,17 +771,37 @@ def upgrade() -> None:
         "webhook_endpoints",
         "(secret_ciphertext IS NULL) = (deleted_at IS NOT NULL)",
     )
+    op.create_index(
+        "uq_payments_live",
+        "payments",
+        ["merchant_id", "invoice_id"],
+        unique=True,
+        postgresql_where=sa.text("status NOT IN ('succeeded', 'canceled', 'failed', 'reversed')"),
+    )
     for statement in collection_guards.upgrade(TABLES):
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "uq_payments_live",
+        table_name="payments",
+        postgresql_where=sa.text("status NOT IN ('succeeded', 'canceled', 'failed', 'reversed')"),
+    )
     op.drop_constraint(op.f("ck_webhook_endpoints_secret"), "webhook_endpoints", type_="check")
     op.drop_constraint(
         op.f("ck_webhook_endpoints_previous_secret"), "webhook_endpoints", type_="check"
     )
     op.drop_constraint(op.f("ck_webhook_endpoints_disabled"), "webhook_endpoints", type_="check")
     op.drop_constraint(op.f("ck_webhook_endpoints_deleted"), "webhook_endpoints", type_="check")
+    op.drop_constraint(op.f("ck_refunds_goes_by_a_gateway"), "refunds", type_="check")
+    op.drop_constraint(op.f("ck_refunds_elsewhere_is_over"), "refunds", type_="check")
+    op.drop_constraint(op.f("ck_refunds_destination"), "refunds", type_="check")
+    op.drop_constraint(op.f("ck_payments_status"), "payments", type_="check")
+    op.drop_constraint(op.f("ck_payments_reversed"), "payments", type_="check")
+    op.drop_constraint(op.f("ck_payments_refunds_within_capture"), "payments", type_="check")
+    op.drop_constraint(op.f("ck_payments_offline_method"), "payments", type_="check")
+    op.drop_constraint(op.f("ck_payments_offline"), "payments", type_="check")
     op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
     op.drop_constraint(op.f("ck_inbound_events_status"), "inbound_events", type_="check")
     op.drop_constraint(
@@ -725,9 +821,23 @@ def downgrade() -> None:
     op.drop_column("webhook_endpoints", "metadata")
     op.drop_column("webhook_endpoints", "disabled_at")
     op.drop_index("uq_refunds_reference", table_name="refunds")
+    op.alter_column("refunds", "gateway_account_id", existing_type=sa.UUID(), nullable=False)
     op.drop_column("refunds", "absent_since")
     op.drop_column("refunds", "last_sent_at")
     op.drop_column("refunds", "request")
+    op.drop_column("refunds", "destination")
+    op.drop_index(
+        "uq_payments_reference",
+        table_name="payments",
+        postgresql_where=sa.text("reference IS NOT NULL AND status <> 'reversed'"),
+    )
+    op.drop_column("payments", "reversal_reason")
+    op.drop_column("payments", "reversed_at")
+    op.drop_column("payments", "amount_to_balance")
+    op.drop_column("payments", "received_at")
+    op.drop_column("payments", "note")
+    op.drop_column("payments", "reference")
+    op.drop_column("payments", "offline_method")
     op.drop_index(
         "ix_payment_methods_expiry",
         table_name="payment_methods",
@@ -885,6 +995,24 @@ def downgrade() -> None:
     op.drop_table("event_numbers")
     op.drop_table("event_counters")
     op.drop_table("event_batches")
+    op.create_index(
+        "uq_payments_live",
+        "payments",
+        ["merchant_id", "invoice_id"],
+        unique=True,
+        postgresql_where="(status <> ALL (ARRAY['succeeded'::text, 'canceled'::text, 'failed'::text]))",
+        postgresql_include=[],
+    )
+    op.create_check_constraint(
+        op.f("ck_payments_status"),
+        "payments",
+        "status IN ('scheduled', 'requires_payment_method', 'requires_action', 'processing', 'unknown', 'succeeded', 'failed', 'canceled')",
+    )
+    op.create_check_constraint(
+        op.f("ck_payments_refunds_within_capture"),
+        "payments",
+        "((amount_refunded >= 0) AND (amount_refund_reserved >= 0) AND ((amount_refunded + amount_refund_reserved) <= amount_captured))",
+    )
     op.create_check_constraint(
         op.f("ck_ledger_entries_source"),
         "ledger_entries",

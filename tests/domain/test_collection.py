@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import collection, payment, settling
+from app.domain import collection, offline, payment, settling
 from app.domain.collection import Bill
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import Status as InvoiceStatus
@@ -218,7 +218,7 @@ def test_while_money_may_be_moving_nothing_else_may_touch_the_invoice(flying):
         lambda: collection.begin(whole, (METHOD, GATEWAY), START, books.new_id, str),
         lambda: collection.void(whole.invoice, whole.payment, books.balance, START, books.new_id),
         lambda: collection.write_off(whole.invoice, whole.payment, books.new_id),
-        lambda: collection.pay_outside(whole.invoice, whole.payment, (), START, books.new_id),
+        lambda: offline.pay_all(whole.invoice, whole.payment, (), START, books.new_id),
         lambda: collection.retry(whole.payment, METHOD, START),
     )
     for attempt in refused:
@@ -360,9 +360,7 @@ def test_paid_outside_closes_the_payment_and_wakes_the_subscription():
     books = shop(wait_for_payment=True)
     whole = bill(books)
     books.record(
-        collection.pay_outside(
-            whole.invoice, whole.payment, [books.subscription], START, books.new_id
-        )
+        offline.pay_all(whole.invoice, whole.payment, [books.subscription], START, books.new_id)
     )
     assert books.ledger() == {"deferred_revenue": -1000, "cash": 1000}
     assert next(iter(books.payments.values())).status is Status.CANCELED

@@ -132,6 +132,7 @@ LEGAL = {
     (Status.OPEN, Action.PAY): Status.PAID,
     (Status.OPEN, Action.VOID): Status.VOID,
     (Status.OPEN, Action.WRITE_OFF): Status.UNCOLLECTIBLE,
+    (Status.PAID, Action.REOPEN): Status.OPEN,
     (Status.UNCOLLECTIBLE, Action.PAY): Status.PAID,
     (Status.UNCOLLECTIBLE, Action.VOID): Status.VOID,
 }

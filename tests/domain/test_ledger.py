@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import balance, collection, lifecycle, settling
+from app.domain import balance, collection, lifecycle, offline, settling
 from app.domain.collection import Bill
 from app.domain.errors import Conflict
 from app.domain.invoice import Collection, Status
@@ -74,7 +74,7 @@ def collect(books, name, bill, now):
     invoice, payment = bill.invoice, bill.payment
     if name == "outside":
         sub = books.subscription
-        books.record(collection.pay_outside(invoice, payment, [sub], now, books.new_id))
+        books.record(offline.pay_all(invoice, payment, [sub], now, books.new_id))
     elif name == "void":
         books.record(collection.void(invoice, payment, books.balance, now, books.new_id))
     elif name == "write_off":

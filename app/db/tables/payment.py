@@ -17,7 +17,8 @@ from app.db.tables.common import (
     tenant_table,
     uid,
 )
-from app.domain.payment import AttemptStatus, Status
+from app.domain.payment import AttemptStatus, OfflineMethod, Status
+from app.domain.refund import Destination
 from app.domain.refund import Status as RefundStatus
 
 payments = tenant_table(
@@ -41,6 +42,13 @@ payments = tenant_table(
     uid("test_clock_id", null=True),
     instant("created_at"),
     instant("succeeded_at", null=True),
+    string("offline_method", null=True),
+    string("reference", null=True),
+    string("note", null=True),
+    instant("received_at", null=True),
+    number("amount_to_balance", default=0),
+    instant("reversed_at", null=True),
+    string("reversal_reason", null=True),
     number("version"),
     belongs_to("invoices", "invoice_id"),
     belongs_to("payment_methods", "payment_method_id"),
@@ -50,7 +58,14 @@ payments = tenant_table(
         "merchant_id",
         "invoice_id",
         unique=True,
-        postgresql_where=text("status NOT IN ('succeeded', 'canceled', 'failed')"),
+        postgresql_where=text("status NOT IN ('succeeded', 'canceled', 'failed', 'reversed')"),
+    ),
+    Index(
+        "uq_payments_reference",
+        "merchant_id",
+        "reference",
+        unique=True,
+        postgresql_where=text("reference IS NOT NULL AND status <> 'reversed'"),
     ),
     Index("ix_payments_invoice_id", "merchant_id", "invoice_id"),
     Index(
@@ -73,9 +88,18 @@ payments = tenant_table(
     check("succeeded", "(status = 'succeeded') = (amount_captured > 0)"),
     check(
         "refunds_within_capture",
-        "amount_refunded >= 0 AND amount_refund_reserved >= 0 "
-        "AND amount_refunded + amount_refund_reserved <= amount_captured",
+        "least(amount_refunded, amount_refund_reserved, amount_to_balance) >= 0 "
+        "AND amount_refunded + amount_refund_reserved + amount_to_balance <= amount_captured",
     ),
+    one_of("offline_method", OfflineMethod),
+    check(
+        "offline",
+        "CASE WHEN offline_method IS NULL THEN received_at IS NULL AND reference IS NULL "
+        "AND amount_to_balance = 0 AND status <> 'reversed' "
+        "ELSE received_at IS NOT NULL AND status IN ('succeeded', 'reversed') "
+        "AND attempt_count = 0 END",
+    ),
+    check("reversed", "(status = 'reversed') = (reversed_at IS NOT NULL)"),
     postgresql_with={"fillfactor": HOT},
 )
 
@@ -149,7 +173,8 @@ refunds = tenant_table(
     uid("id"),
     uid("payment_id"),
     uid("invoice_id"),
-    uid("gateway_account_id"),
+    uid("gateway_account_id", null=True),
+    string("destination", default="gateway"),
     string("status"),
     string("currency"),
     minor("amount"),
@@ -183,6 +208,9 @@ refunds = tenant_table(
     Index("ix_refunds_look_up", "look_up_at", postgresql_where=text("look_up_at IS NOT NULL")),
     currency_check(),
     one_of("status", RefundStatus),
+    one_of("destination", Destination),
+    check("goes_by_a_gateway", "(destination = 'gateway') = (gateway_account_id IS NOT NULL)"),
+    check("elsewhere_is_over", "destination = 'gateway' OR status = 'succeeded'"),
     check("amount", "amount > 0"),
     check("settled", "(status IN ('succeeded', 'failed')) = (settled_at IS NOT NULL)"),
     postgresql_with={"fillfactor": HOT},

@@ -141,10 +141,15 @@ PAYMENT = View(
         t.id, t.invoice_id, t.customer_id, t.payment_method_id, t.status, t.currency, t.amount,
         t.amount_captured, t.amount_refunded, t.amount_refund_reserved, t.attempt_count,
         t.failure_code, t.failure_category, t.action_url, t.due_at, t.test_clock_id,
-        t.created_at, t.succeeded_at, t.version
+        t.created_at, t.succeeded_at,
+        CASE WHEN t.offline_method IS NULL THEN 'gateway' ELSE 'offline' END AS kind,
+        t.offline_method, t.reference, t.note, t.received_at, t.amount_to_balance, t.reversed_at,
+        t.reversal_reason, t.version
     """,
     filters={
         **CREATED,
+        "kind": "CASE WHEN t.offline_method IS NULL THEN 'gateway' ELSE 'offline' END = {}",
+        "reference": "t.reference = {}",
         "customer_id": "t.customer_id = {}",
         "invoice_id": "t.invoice_id = {}",
         "status": "t.status = {}",
@@ -161,7 +166,7 @@ REFUND = View(
     prefix="re",
     table="refunds",
     columns="""
-        t.id, t.payment_id, t.invoice_id, t.status, t.currency, t.amount, t.reason,
+        t.id, t.payment_id, t.invoice_id, t.status, t.currency, t.amount, t.destination, t.reason,
         t.failure_code, t.metadata, t.created_at, t.settled_at, t.version
     """,
     filters={

@@ -34,6 +34,20 @@ PAYMENT_COLUMNS: Final = (
     "test_clock_id",
     "created_at",
 )
+OFFLINE_CHANGES: Final = (
+    *PAYMENT_CHANGES,
+    "amount_to_balance",
+    "reversed_at",
+    "reversal_reason",
+)
+OFFLINE_COLUMNS: Final = (
+    *PAYMENT_COLUMNS,
+    "amount_to_balance",
+    "offline_method",
+    "reference",
+    "note",
+    "received_at",
+)
 
 
 def _payment_change(p: Payment) -> bulk.Row:
@@ -58,21 +72,33 @@ def _payment_change(p: Payment) -> bulk.Row:
 
 async def write(tx: Tx, payments: Sequence[Payment]) -> None:
     """Insert what is new, update what has changed. Raises Stale."""
-    changed = [_payment_change(p) for p in payments if p.version > 1]
+    by_gateway = [p for p in payments if p.offline is None]
+    changed = [_payment_change(p) for p in by_gateway if p.version > 1]
     await bulk.update(tx, tables.payments, PAYMENT_CHANGES, changed)
-    fresh = [
-        (
-            *_payment_change(p),
-            p.invoice_id,
-            p.customer_id,
-            p.currency,
-            p.test_clock_id,
-            p.created_at,
-        )
-        for p in payments
-        if p.version == 1
-    ]
+    fresh = [_new_payment(p) for p in by_gateway if p.version == 1]
     await bulk.insert(tx, tables.payments, PAYMENT_COLUMNS, fresh)
+    if len(by_gateway) < len(payments):
+        await _write_offline(tx, [p for p in payments if p.offline is not None])
+
+
+async def _write_offline(tx: Tx, payments: Sequence[Payment]) -> None:
+    changed = [
+        (*_payment_change(p), p.amount_to_balance, p.reversed_at, p.reversal_reason)
+        for p in payments
+        if p.version > 1
+    ]
+    await bulk.update(tx, tables.payments, OFFLINE_CHANGES, changed)
+    fresh = [
+        (*_new_payment(p), p.amount_to_balance, o.method, o.reference, o.note, o.received_at)
+        for p in payments
+        if p.version == 1 and (o := p.offline) is not None
+    ]
+    await bulk.insert(tx, tables.payments, OFFLINE_COLUMNS, fresh)
+
+
+def _new_payment(p: Payment) -> bulk.Row:
+    about = (p.invoice_id, p.customer_id, p.currency, p.test_clock_id, p.created_at)
+    return (*_payment_change(p), *about)
 
 
 ATTEMPT_CHANGES: Final = (
