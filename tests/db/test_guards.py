@@ -141,7 +141,11 @@ def stays(*ends: str) -> dict[str, set[str]]:
 
 
 SETTLED = (
-    ("payments", payment.Status, stays("succeeded", "canceled")),
+    (
+        "payments",
+        payment.Status,
+        stays("canceled", "reversed") | {"succeeded": {"succeeded", "reversed"}},
+    ),
     ("payment_attempts", payment.AttemptStatus, stays("succeeded", "failed", "canceled")),
     ("refunds", refund.Status, refund.FOLLOWING),
     ("subscriptions", subscription.Status, stays("canceled", "incomplete_expired")),

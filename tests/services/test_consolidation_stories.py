@@ -192,7 +192,9 @@ async def test_paid_outside_both_run_again(world: World) -> None:
     await world.told()
     [bill] = await shared(world)
     await world.pay_outside(bill["id"])
-    await world.expect("invoice.paid", "subscription.activated", "subscription.activated")
+    await world.expect(
+        "payment.succeeded", "invoice.paid", "subscription.activated", "subscription.activated"
+    )
     assert {await world.status(first), await world.status(second)} == {"active"}
     await world.assert_clean()
 

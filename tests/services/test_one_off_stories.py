@@ -105,7 +105,7 @@ async def test_an_invoice_that_is_sent_waits_for_its_money(world: World) -> None
     assert (invoice["status"], (invoice["due_at"] - invoice["finalized_at"]).days) == ("open", 14)
     assert await world.payments() == []
     await world.pay_outside(invoice["id"])
-    await world.expect("invoice.paid")
+    await world.expect("payment.succeeded", "invoice.paid")
     await world.assert_clean()
 
 
