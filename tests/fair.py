@@ -91,6 +91,8 @@ class Fair:
     stretches: list[Stretch] = field(default_factory=list)
     extra: Fraction = Fraction(0)
     period: tuple[datetime, datetime] | None = None
+    begins: datetime | None = None
+    """The first moment that is paid for."""
     index: int = 0
     state: str = "scheduled"
     meanwhile: str = "none"
@@ -121,13 +123,15 @@ class Fair:
             return Fraction(1)
         if self.index < 0 and self.rules.first_period == "free":
             return Fraction(0)
-        if self.index < 0 and self.rules.first_period == "full" and (start, end) == self.period:
+        is_full = self.index < 0 and self.rules.first_period == "full"
+        if is_full and (start, end) == (self.begins, self.period[1]):
             return Fraction(1)
         if self.rules.basis == "none":
             return Fraction(0)
         part, whole = self.units(start, end), self.units(*aligned)
-        if self.index < 0 and self.rules.first_period == "full":
-            whole = self.units(*self.period)
+        if is_full:
+            assert self.begins is not None
+            whole = self.units(self.begins, self.period[1])
             return Fraction(part, whole) if whole else Fraction(0)
         if aligned[0] < self.period[0]:
             match self.rules.stub_reference:
@@ -146,7 +150,7 @@ class Fair:
         if trial_end is not None and trial_end > at:
             self.state, self.period = "trial", (at, trial_end)
             return
-        self.state = "running"
+        self.state, self.begins = "running", at
         self._charge_setup(self.items)
         self._begin(at, -1 if at < self.anchor else 0)
 
@@ -162,7 +166,7 @@ class Fair:
                 return
             if self.state == "trial":
                 self._take_planned()
-                self.state = "running"
+                self.state, self.begins = "running", end
                 self._charge_setup(self.items)
                 self._begin(end, -1 if end < self.anchor else 0)
                 continue

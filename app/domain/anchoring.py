@@ -19,7 +19,6 @@ from app.domain.ids import NewId
 from app.domain.invoice import BillingReason
 from app.domain.noting import Way
 from app.domain.policy import AnchorChange
-from app.domain.proration import FULL
 from app.domain.subscription import ENDED, Status, Subscription
 
 
@@ -115,14 +114,12 @@ def _reset(account: Account, anchor: datetime, now: datetime, new_id: NewId) -> 
     index = sub.interval.index(anchor, now, sub.zone)
     full = sub.interval.period(anchor, index, sub.zone)
     period = Period(now, full.end)
-    share = FULL
-    if period != full:
-        policy = account.policy
-        share = proration.reference(period, period, full, sub.interval, policy, sub.zone)
+    moved = replace(sub, anchor=anchor)
+    share = billing.share_of(moved, period, index, account.policy, period)
     begun = Begun(anchor, index, period, share, is_credited=True)
     decision = noting.beside(
         account,
-        lambda noted: changing.unused(noted, now),
+        lambda noted: changing.unused_of_items(noted, now),
         lambda rest: changing.begin_anew(rest, recast, begun, now, new_id),
         Way(account.corrected),
         now,

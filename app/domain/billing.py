@@ -120,12 +120,13 @@ def share_of(
         whole = sub.period
     if whole is not None and not (aligned.start < whole.start and whole.end == aligned.end):
         return proration.share(part, aligned, policy, sub.zone)
+    if aligned.start < sub.begins_at <= part.start:
+        first = Period(sub.begins_at, aligned.end)  # also for who pauses in it, and comes back
+        if policy.first_period is FirstPeriod.FREE:
+            return proration.NOTHING
+        if policy.first_period is FirstPeriod.FULL:
+            return proration.share(part, first, policy, sub.zone)
     stub = whole if whole is not None and part.start >= whole.start else part
-    is_first = stub.start == sub.begins_at
-    if is_first and policy.first_period is FirstPeriod.FREE:
-        return proration.NOTHING
-    if is_first and policy.first_period is FirstPeriod.FULL:
-        return proration.share(part, stub, policy, sub.zone)
     return proration.reference(part, stub, aligned, sub.interval, policy, sub.zone)
 
 

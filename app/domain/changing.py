@@ -87,11 +87,11 @@ def _given_back(
         return _unused(account, items.touched(sub, recast), at)
     if settlement is Settlement.RESET_WITHOUT_CREDIT and sub.period.start < at:
         return []
-    return unused(account, at)
+    return unused_of_items(account, at)
 
 
-def unused(account: Account, at: datetime) -> list[Credit]:
-    """What is left at `at` of all that was charged."""
+def unused_of_items(account: Account, at: datetime) -> list[Credit]:
+    """What is left at `at` of what was charged for the items that there are now."""
     return _unused(account, {item.id for item in account.subscription.items}, at)
 
 
@@ -242,14 +242,16 @@ def _difference(
     return Lines(charges, _unused(account, changed, at))
 
 
-def _unused(account: Account, which: set[UUID], at: datetime) -> list[Credit]:
+def unused(account: Account, at: datetime) -> list[Credit]:
+    """What is left at `at` of all that was charged, also for items that are gone by now."""
     sub, policy = account.subscription, account.policy
-    found = [
-        crediting.unused(charged, at, policy, sub.zone)
-        for charged in account.creditable
-        if charged.line.charge.item_id in which
-    ]
+    found = [crediting.unused(c, at, policy, sub.zone) for c in account.creditable]
     return [credit for credit in found if credit is not None]
+
+
+def _unused(account: Account, which: set[UUID], at: datetime) -> list[Credit]:
+    chosen = tuple(c for c in account.charged if c.line.charge.item_id in which)
+    return unused(replace(account, charged=chosen), at)
 
 
 def _reset(

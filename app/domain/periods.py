@@ -104,7 +104,7 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
         "period_index": index,
         "items": _since_the_boundary(sub.items),
         "pause": None if happening is Happening.RESUME else sub.pause,
-        "cycles_left": None if cycles is None else max(0, cycles - _counts(sub, entered, is_first)),
+        "cycles_left": None if cycles is None else max(0, cycles - _counts(sub, index)),
         "version": before.version + 1,
     }
     if sub.pause is not None and sub.pause.invoices is PausedInvoices.VOID:
@@ -120,10 +120,9 @@ def begin(  # noqa: PLR0913  what begins, what was before, and what is billed wi
     return replace(decision, items=items.recast_states(sub, running, period.start).items)
 
 
-def _counts(sub: Subscription, entered: Entered, is_first: bool) -> bool:
+def _counts(sub: Subscription, index: int) -> bool:
     """Whether the period is one of those that were agreed on: a stub before the first is not."""
-    aligned = sub.interval.after(sub.anchor, entered.nth, sub.zone)
-    return not is_first or entered.period.start == aligned
+    return sub.interval.after(sub.anchor, index, sub.zone) >= sub.begins_at
 
 
 def _told(happening: Happening) -> tuple[BillingReason, Type]:

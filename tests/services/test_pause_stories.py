@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from app.domain.calendar import Unit
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.policy import CancelCredit, PauseUnused, Settlement, When
 from app.domain.pricing import Timing
@@ -304,4 +305,51 @@ async def test_only_the_days_between_the_pauses_cost(world: World) -> None:
     # 28.00 for 28 days, on five of which it was paused.
     assert sum(await totals(world, sub)) == 2300
     assert sum(paid(world)) - await world.credit_left(customer) == 2300
+    await world.assert_clean()
+
+
+async def test_what_was_paid_for_an_item_that_is_gone_comes_back_too(world: World) -> None:
+    customer = await world.customer()
+    sub = await world.subscribe(customer, await world.price("2800"), await world.price("1400"))
+    await world.expect(*STARTED)
+    await world.advance(days=7, expect=[])
+    [_, second] = await world.items(sub)
+    gone = ChangedItem(second["id"], is_removed=True)
+    await world.change(sub, gone, settlement=Settlement.NONE, adds=True)
+    await world.expect(CHANGED[0])
+    await world.advance(days=7, expect=[])
+    await world.pause(sub, unused=PauseUnused.CREDIT)
+    # Both were paid for all of the period: half of 28.00 and half of 14.00.
+    assert await totals(world, sub) == [4200, -2100]
+    assert await world.credit_left(customer) == 2100
+    await world.assert_clean()
+
+
+@pytest.mark.parametrize(
+    ("first_period", "stub", "back", "rest"),
+    [
+        ("full", 2800, -2240, 1400),  # 28.00 for 10 days: 8 of them come back, 5 are paid again
+        ("free", 0, None, 0),
+        ("prorated", 1000, -800, 500),  # 1.00 a day: 28 days are from 13 January to 10 February
+    ],
+)
+async def test_who_pauses_in_the_first_stub_comes_back_on_its_terms(
+    world: World, first_period: str, stub: int, back: int | None, rest: int
+) -> None:
+    await dials(world, first_period=first_period, pause_unused="credit", pause_resume="stub")
+    price = await world.price("2800", unit=Unit.DAY, interval_count=28)
+    sub = await world.subscribe(
+        await world.customer(), price, billing_anchor=at(2026, 2, 10, 9), cycles=2
+    )
+    await world.advance_quietly(days=2)
+    await world.pause(sub)
+    await world.advance_quietly(days=3)
+    await world.resume(sub)
+    assert await period(world, sub) == (at(2026, 2, 5, 9), at(2026, 2, 10, 9))
+    expected = [stub, rest] if back is None else [stub, back, rest]
+    assert await totals(world, sub) == expected
+    # A stub is none of the two periods that were agreed on, however often one comes back in it.
+    await world.advance_quietly(days=5 + 28 + 28)
+    assert await totals(world, sub) == [*expected, 2800, 2800]
+    assert await world.status(sub) == "canceled"
     await world.assert_clean()
