@@ -42,7 +42,10 @@ class Reconciliation(Output):
 class ReconciliationDifference(Output):
     id: c.ReconciliationDifferenceId
     object: Literal["reconciliation_difference"]
-    reconciliation_id: c.ReconciliationId
+    reconciliation_id: Annotated[
+        c.ReconciliationId | None,
+        Field(description="The comparison that found it; none has yet, where it was noticed."),
+    ]
     reconciliation: Reconciliation | None = Expanded
     gateway_account_id: c.GatewayAccountId
     gateway_account: GatewayAccount | None = Expanded
@@ -65,7 +68,7 @@ class ReconciliationDifference(Output):
     repair: Annotated[str | None, open_enum(*Repair)]
     note: str | None
     created_at: At
-    seen_at: Annotated[At, Field(description="When a comparison found it last.")]
+    seen_at: Annotated[At, Field(description="When it was noticed, or a comparison found it last.")]
     resolved_at: At | None
     version: c.Version
 

@@ -204,7 +204,8 @@ MONEY: Final = (
                     AND a.look_up_at IS NULL))
         UNION ALL
         SELECT r.merchant_id, r.id::text || ': ' || coalesce(r.detail, '') FROM refunds r
-         WHERE {mine:r} AND r.status IN ('processing', 'unknown') AND r.look_up_at IS NULL
+         WHERE {mine:r} AND (r.detail LIKE 'manual_review:%'
+                OR (r.status IN ('processing', 'unknown') AND r.look_up_at IS NULL))
         """,
     ),
     Check(

@@ -9,10 +9,12 @@ from uuid import UUID
 from app.db.base import Row, Tx, dumps
 from app.db.gateway_accounts import OPENING
 from app.domain.payment import AttemptStatus
-from app.domain.reconciling import Difference, OurCharge, OurRefund, Repair
+from app.domain.reconciling import Difference, Kind, OurCharge, OurRefund, Repair
 from app.domain.refund import Status as RefundStatus
 from app.ids import new_id
 
+Place = tuple[UUID, UUID]
+"""A merchant and one of its gateway accounts."""
 DIFFERENCES_MAX: Final = 500
 """Differences taken up in one run of a worker."""
 LEASE: Final = timedelta(minutes=10)
@@ -207,11 +209,13 @@ async def refunds(
 
 
 async def keep(
-    tx: Tx, run: Row, found: Sequence[Difference], now: datetime
+    tx: Tx, place: Place, run_id: UUID | None, found: Sequence[Difference], now: datetime
 ) -> tuple[list[UUID], int]:
     """Store the differences; those that were known stay as they are, and were seen again. The ids
-    of the new ones, and how many of all are open.
+    of the new ones, and how many of all are open. `run_id`: the comparison that found them.
     """
+    ids = [new_id() for _ in found]
+    made = {*ids, *await _changed_again(tx, place, found)}
     rows = await tx.fetch(
         """
         INSERT INTO reconciliation_differences AS d
@@ -225,14 +229,16 @@ async def keep(
                AS v (id, key, kind, currency, here, there, theirs, ours, attempt, refund, payment,
                      detail)
         ON CONFLICT (merchant_id, gateway_account_id, difference_key)
-           DO UPDATE SET seen_at = excluded.seen_at
-        RETURNING d.id, d.status, d.created_at = $4 AS is_new
+           DO UPDATE SET seen_at = excluded.seen_at,
+                         reconciliation_id = coalesce(d.reconciliation_id,
+                                                      excluded.reconciliation_id)
+        RETURNING d.id, d.status
         """,
-        run["merchant_id"],
-        run["id"],
-        run["gateway_account_id"],
+        place[0],
+        run_id,
+        place[1],
         now,
-        [new_id() for _ in found],
+        ids,
         [d.key for d in found],
         [d.kind for d in found],
         [d.currency for d in found],
@@ -246,18 +252,41 @@ async def keep(
         [dumps(d.detail) for d in found],
     )
     still = sum(row["status"] in ("open", "repairing") for row in rows)
-    return [row["id"] for row in rows if row["is_new"]], still
+    return [row["id"] for row in rows if row["id"] in made], still
 
 
-async def given_back(tx: Tx, run: Row) -> list[UUID]:
+async def _changed_again(tx: Tx, place: Place, found: Sequence[Difference]) -> list[UUID]:
+    """Fees that were mended, and differ again: open once more, as they are now; their ids."""
+    fees = [one for one in found if one.kind is Kind.FEE_DIFFERS]
+    if not fees:
+        return []
+    rows = await tx.fetch(
+        """
+        UPDATE reconciliation_differences d
+           SET status = 'open', repair = NULL, resolved_at = NULL, amount_here = v.here,
+               amount_there = v.there, version = d.version + 1
+          FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS v (key, here, there)
+         WHERE d.merchant_id = $1 AND d.gateway_account_id = $2 AND d.difference_key = v.key
+           AND (d.status = 'repaired'
+                OR (d.status = 'dismissed' AND d.amount_there <> v.there))
+        RETURNING d.id
+        """,
+        *place,
+        [one.key for one in fees],
+        [one.amount_here for one in fees],
+        [one.amount_there for one in fees],
+    )
+    return [row["id"] for row in rows]
+
+
+async def given_back(tx: Tx, place: Place) -> list[UUID]:
     """The differences of an account that were repaired by refunds, or are about to be."""
     rows = await tx.fetch(
         """
         SELECT id FROM reconciliation_differences
          WHERE merchant_id = $1 AND gateway_account_id = $2 AND repair = 'refund'
         """,
-        run["merchant_id"],
-        run["gateway_account_id"],
+        *place,
     )
     return [row["id"] for row in rows]
 

@@ -69,10 +69,10 @@ class Reason(StrEnum):
     """Money moved under a reference like ours that no attempt or refund bears."""
     CAPTURED_AGAIN = "captured_again"
     """Money moved a second time, or for an attempt that was closed without."""
+    UNDONE_THERE = "undone_there"
+    """Money that we have taken is not taken there any more: voided, or reversed."""
     REFUNDED_OTHERWISE = "refunded_otherwise"
-    """A refund that is settled here is not so there: it came back, went out all the same, or went
-    out twice.
-    """
+    """A refund that is settled here went out twice, or though nothing is left to refund."""
 
 
 DELAYS: Final = tuple(

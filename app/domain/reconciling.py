@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from app.domain.payment import IN_FLIGHT, AttemptStatus
+from app.domain.outcome import Refunded, Succeeded
+from app.domain.payment import IN_FLIGHT, Attempt, AttemptStatus
 from app.domain.refund import Status as RefundStatus
 
 
@@ -336,6 +337,48 @@ def _of_refund(kind: Kind, ours: OurRefund, theirs: Theirs | None) -> Difference
         ours.reference,
         refund_id=ours.id,
         payment_id=ours.payment_id,
+    )
+
+
+def money_of(kind: Kind, attempt: Attempt, money: Succeeded) -> Difference:
+    """What differs about an attempt, noticed at money that the gateway took."""
+    return Difference(
+        kind,
+        money.currency,
+        None if kind is Kind.CHARGE_AFTER_CLOSING else attempt.amount,
+        money.amount_minor,
+        money.gateway_reference,
+        attempt.reference,
+        attempt_id=attempt.id,
+        payment_id=attempt.payment_id,
+        detail={} if money.fee_minor is None else {"fee": str(money.fee_minor)},
+    )
+
+
+def undone(attempt: Attempt) -> Difference:
+    """The gateway has let go of money that an attempt of ours took."""
+    return Difference(
+        Kind.CHARGE_UNDONE_THERE,
+        attempt.currency,
+        attempt.amount,
+        None,
+        attempt.gateway_reference,
+        attempt.reference,
+        attempt_id=attempt.id,
+        payment_id=attempt.payment_id,
+    )
+
+
+def money_back(money: Refunded, ours: str | None, payment_id: UUID | None) -> Difference:
+    """Money went back that no refund of ours is about."""
+    return Difference(
+        Kind.REFUND_UNKNOWN_HERE,
+        money.currency,
+        None,
+        money.amount_minor,
+        money.gateway_reference,
+        ours,
+        payment_id=payment_id,
     )
 
 

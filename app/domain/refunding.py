@@ -223,6 +223,14 @@ def hand_over(refund: Refund, cause: str) -> Decision:
     return Decision(refund.merchant_id, refunds=(noted,))
 
 
+def review(refund: Refund, cause: str) -> Decision:
+    """A person has to look at the refund; its status stays. Once is enough."""
+    if (refund.detail or "").startswith(MANUAL_REVIEW):
+        return Decision(refund.merchant_id)
+    noted = replace(refund, detail=MANUAL_REVIEW + cause, version=refund.version + 1)
+    return Decision(refund.merchant_id, refunds=(noted,))
+
+
 def _working(refund: Refund, now: datetime) -> Decision:
     """The gateway has it: it is asked for until it is decided, however often that is."""
     place = min(refund.look_ups, len(LOOK_UP_DELAYS) - 1)
@@ -269,7 +277,7 @@ def _overturned(
     """What follows where the gateway says another thing of this very refund than it did before."""
     nothing, known = Decision(refund.merchant_id), refund.gateway_reference
     match refund.status, outcome:
-        case Status.SUCCEEDED, RefundDeclined(gateway_reference=name) if name == known:
+        case Status.SUCCEEDED, RefundDeclined(gateway_reference=str(name)) if name == known:
             return _sent_back(refund, payment, outcome, now, new_id)
         case Status.FAILED, Refunded(gateway_reference=name) if known in (None, name):
             is_all = (outcome.amount_minor, outcome.currency) == (refund.amount, refund.currency)

@@ -31,7 +31,7 @@ from app.domain.refund import Refund
 from app.gateways.base import Gateway
 from app.gateways.capabilities import NativeKey, PerOrder, Repeatability
 from app.runtime import Runtime
-from app.services import charging
+from app.services import charging, differences
 from app.services.opening import open_account
 from app.services.payments import BEGIN_WITHIN, SEND_WITHIN, SETTLE_MAX, TOO_LATE, WALL, settle_all
 
@@ -93,7 +93,9 @@ class Search:
                 await self._found(outcome)
                 if others:
                     logger.error("collect.charged_twice", attempt=str(self._attempt.id))
-                    await self._review(f"the gateway has it more than once: {others}")
+                    cause = f"the gateway has it more than once: {others}"
+                    await review(self._rt, self._attempt, cause)
+                    await differences.charged_again(self._rt, self._gateway, self._attempt, others)
             case NotFound():
                 await self._absent(found)
             case _:
@@ -196,13 +198,6 @@ class Search:
             is_ours = await sends.mark_sent(tx, key, mark, before, self._now)
         return is_ours and self._rt.clock.now() - self._begun <= BEGIN_WITHIN
 
-    async def _review(self, cause: str) -> None:
-        """Leave word for a person, whatever became of the attempt."""
-        async with self._rt.db.begin_system() as tx:
-            key = (self._attempt.merchant_id, self._attempt.id)
-            [(fresh, _)] = await payments.lock_attempts(tx, [key])
-            await decisions.record(tx, [settling.review(fresh, cause)], self._now)
-
     async def _hand_over(self, cause: str) -> None:
         """A person has to say what becomes of it; nobody asks any more."""
         logger.error("collect.overdue", attempt=str(self._attempt.id))
@@ -220,6 +215,13 @@ async def take(
     if attempt.void_wanted_at is not None:
         return held
     return await Search(rt, attempt, gateway, now).capture(held)
+
+
+async def review(rt: Runtime, attempt: Attempt, cause: str) -> None:
+    """Leave word for a person, whatever became of the attempt."""
+    async with rt.db.begin_system() as tx:
+        [(fresh, _)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
+        await decisions.record(tx, [settling.review(fresh, cause)], rt.clock.now())
 
 
 async def missing_since(rt: Runtime, table: str, sent: Attempt | Refund, now: datetime) -> datetime:

@@ -25,7 +25,7 @@ from app.gateways.reports import GatewayTransaction, TransactionKind, Transactio
 from app.gateways.requests import TimeWindow
 from app.ids import new_id, show
 from app.runtime import Runtime
-from app.services import idempotency, look_ups, payments, refunds
+from app.services import differences, idempotency, look_ups, payments, refunds
 from app.services.caller import Caller
 from app.services.opening import open_account
 from app.services.public import shown
@@ -186,6 +186,7 @@ async def _compare(rt: Runtime, run: Row, gateway: Gateway) -> tuple[int, int, i
     there = await _read(gateway, run)
     charges = [_theirs(t) for t in there if t.kind is TransactionKind.CHARGE]
     returned = [_theirs(t) for t in there if t.kind is TransactionKind.REFUND]
+    place = run["merchant_id"], run["gateway_account_id"]
     async with rt.db.begin(run["merchant_id"]) as tx:
         books = Books(
             run["window_start"],
@@ -194,18 +195,14 @@ async def _compare(rt: Runtime, run: Row, gateway: Gateway) -> tuple[int, int, i
             await rows.refunds(tx, run, reconciling.references(returned)),
             charges,
             returned,
-            frozenset(map(payments.reference, await rows.given_back(tx, run))),
+            frozenset(map(payments.reference, await rows.given_back(tx, place))),
         )
     found = await _confirmed(gateway, reconciling.compare(books))
     now = rt.clock.now()
     async with rt.db.begin(run["merchant_id"]) as tx:
         for one in await rows.settled_meanwhile(tx, run, now):
-            await resolved(tx, run["merchant_id"], one, now)
-        new, still_open = await rows.keep(tx, run, found, now)
-        for one in new:
-            await _tell_difference(
-                tx, run["merchant_id"], Type.RECONCILIATION_DIFFERENCE_FOUND, one, now
-            )
+            await differences.resolved(tx, run["merchant_id"], one, now)
+        still_open = await differences.found(tx, place, run["id"], found, now)
     return len(charges), len(returned), still_open
 
 
@@ -278,17 +275,6 @@ async def _tell(tx: Tx, merchant_id: UUID, type_: Type, id: UUID, now: datetime)
     row = await views.one(tx, views.RECONCILIATION, merchant_id, id)
     assert row is not None
     await events.append(tx, merchant_id, type_, views.RECONCILIATION, row, now)
-
-
-async def _tell_difference(tx: Tx, merchant_id: UUID, type_: Type, id: UUID, now: datetime) -> None:
-    row = await views.one(tx, views.RECONCILIATION_DIFFERENCE, merchant_id, id)
-    assert row is not None
-    await events.append(tx, merchant_id, type_, views.RECONCILIATION_DIFFERENCE, row, now)
-
-
-async def resolved(tx: Tx, merchant_id: UUID, id: UUID, now: datetime) -> None:
-    """Tell that a difference is none any more."""
-    await _tell_difference(tx, merchant_id, Type.RECONCILIATION_DIFFERENCE_RESOLVED, id, now)
 
 
 def missing() -> NotFound:

@@ -42,8 +42,9 @@ from app.runtime import Runtime
 from app.services import deeds, idempotency, look_ups, refund_calls, refunds
 from app.services import payments as paying
 from app.services.caller import Caller
+from app.services.differences import resolved
 from app.services.opening import open_for_caller
-from app.services.reconciliation import check_open, missing, resolved
+from app.services.reconciliation import check_open, missing
 
 logger = log.get(__name__)
 

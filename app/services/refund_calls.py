@@ -135,6 +135,13 @@ def query_of(refund: Refund, call: Row) -> RefundQuery:
     )
 
 
+async def review(rt: Runtime, refund: Refund, cause: str, now: datetime) -> None:
+    """Leave word for a person, whatever became of the refund."""
+    async with rt.db.begin(refund.merchant_id) as tx:
+        fresh, _ = await payments.lock_refund(tx, (refund.merchant_id, refund.id))
+        await decisions.record(tx, [refunding.review(fresh, cause)], now)
+
+
 async def settle(
     rt: Runtime, refund: Refund, outcome: RefundOutcome, now: datetime, *, heard: bool = False
 ) -> Refund:

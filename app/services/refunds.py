@@ -26,7 +26,7 @@ from app.domain.refunding import Elsewhere
 from app.gateways.capabilities import Capabilities, NativeKey
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import deeds, idempotency, refund_calls
+from app.services import deeds, differences, idempotency, refund_calls
 from app.services import subscriptions as subscribing
 from app.services.caller import Caller
 from app.services.look_ups import missing_since
@@ -136,8 +136,13 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> No
     match found:
         case Found(outcome=RefundPending()) if age.total_seconds() > can.pending_seconds_max:
             await _hand_over(rt, refund, now)
-        case Found(outcome=outcome):
+        case Found(outcome=outcome, others=others):
             await refund_calls.settle(rt, refund, outcome, now)
+            if others:
+                cause = f"the gateway has it more than once: {others}"
+                await refund_calls.review(rt, refund, cause, now)
+                paid = call["payment_reference"]
+                await differences.refunded_again(rt, gateway, refund, paid, others)
         case NotFound() if _may_repeat(can, refund, age):
             async with rt.db.begin_system() as tx:
                 await sends.mark_refund_sent(tx, (refund.merchant_id, refund.id), now)

@@ -246,7 +246,7 @@ def upgrade() -> None:
         "reconciliation_differences",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
-        sa.Column("reconciliation_id", sa.UUID(), nullable=False),
+        sa.Column("reconciliation_id", sa.UUID(), nullable=True),
         sa.Column("gateway_account_id", sa.UUID(), nullable=False),
         sa.Column("difference_key", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),

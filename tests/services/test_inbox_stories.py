@@ -1,6 +1,7 @@
 """What gateways tell: a hint where to look, settled by looking, once, whatever the order."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -10,7 +11,8 @@ import pytest
 
 from app.db import inbox as inbox_rows
 from app.domain.inbox import DELAYS
-from app.services import inbox, inbox_settling
+from app.services import inbox, inbox_settling, reconciliation_repairs
+from app.services.reconciliation_repairs import RepairDifference
 from tests.gateway_events import Post, charge_elsewhere, charge_of, event, post_of, refund_of
 from tests.world import PAID, STARTED, World
 
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 PENDING = ("subscription.created", "invoice.finalized", "payment.processing")
 ACTION = ("subscription.created", "invoice.finalized", "payment.action_required")
+NOTICED = "reconciliation_difference.found"
 ACTIVATED = (*PAID, "subscription.activated")
 
 
@@ -239,7 +242,86 @@ async def test_a_late_success_of_a_closed_attempt_is_never_silent(world: World, 
     [row] = await post.rows()
     assert row["reason"] == "captured_again"
     assert (await world.last_attempt()).detail.startswith("manual_review")
-    await world.expect()
+    await world.expect(NOTICED)
+    await post.bring(event("charge.succeeded", second))
+    await settle(world)
+    await world.expect()  # told once
+    [difference] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert (difference["kind"], difference["gateway_reference"]) == ("charged_twice", second["id"])
+    assert (difference["amount_here"], difference["amount_there"]) == (1000, 1000)
+
+
+async def test_a_payment_that_is_let_go_of_at_the_gateway_is_never_silent(
+    world: World, post: Post, administrator: asyncpg.Connection
+) -> None:
+    """Voided in the gateway's own pages, weeks ago: no nightly comparison reaches so far back."""
+    customer = await world.customer("pm_sim_requires_action")
+    await world.subscribe(customer, await world.price("1000"))
+    await world.told()
+    attempt = await world.last_attempt()
+    charge = charge_of(world.simulator, attempt.reference)
+    body = {"client_secret": charge["client_secret"], "decline_code": "generic"}
+    world.simulator.request("POST", f"/actions/{charge['id']}/confirm", json=body)
+    await administrator.execute(
+        "UPDATE payment_attempts SET status = 'succeeded', settled_at = created_at"
+    )
+    await administrator.execute(
+        "UPDATE payments SET status = 'succeeded', amount_captured = amount"
+    )
+    for _ in range(2):
+        await post.bring(event("charge.voided", charge))
+        assert (await settle(world)).orphaned == 1
+    [row, _] = await post.rows()
+    assert (row["reason"], row["detail"]) == ("undone_there", "1000 EUR are not taken any more")
+    assert (await world.last_attempt()).detail.startswith("manual_review")
+    await world.expect(NOTICED)
+    [difference] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert difference["kind"] == "charge_undone_there"
+    cmd = RepairDifference(difference["id"])
+    await reconciliation_repairs.repair(world.rt, world.caller, cmd)
+    [payment] = await world.payments()
+    assert payment["amount_refunded"] == 1000
+    assert "reconciliation_difference.resolved" in await world.told()
+
+
+async def test_a_refund_made_in_the_gateways_pages_is_told_and_recorded_by_one_call(
+    world: World, post: Post
+) -> None:
+    await world.subscribed("1000")
+    [attempt] = await world.attempts()
+    body = {"charge": attempt["gateway_reference"], "reference": "by-hand", "amount": 400}
+    made = world.simulator.request(
+        "POST",
+        "/v1/refunds",
+        json=body | {"currency": "EUR"},
+        headers={"Idempotency-Key": secrets.token_hex(16)},
+    )
+    await post.bring(event("refund.succeeded", made))
+    assert (await settle(world)).orphaned == 1
+    await world.expect(NOTICED)
+    [difference] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert (difference["kind"], difference["reconciliation_id"]) == ("refund_unknown_here", None)
+    cmd = RepairDifference(difference["id"])
+    await reconciliation_repairs.repair(world.rt, world.caller, cmd)
+    assert (await world.payments())[0]["amount_refunded"] == 400
+    await post.bring(event("refund.succeeded", made))
+    assert (await settle(world)).settled == 1
+
+
+async def test_what_the_gateway_did_twice_is_told_by_the_event_that_shows_it(
+    world: World, post: Post, administrator: asyncpg.Connection
+) -> None:
+    """An event that names only our reference: what is found under it are two charges."""
+    await world.subscribe(await world.customer(), await world.price("1000"))
+    await world.told()
+    attempt = await world.last_attempt()
+    second = charge_elsewhere(world.simulator, attempt.reference, 1000)
+    await post.bring(event("charge.succeeded", charge_of(world.simulator, attempt.reference)))
+    await administrator.execute("UPDATE inbound_events SET reference = NULL")
+    assert (await settle(world)).orphaned == 1
+    await world.expect(NOTICED)
+    [difference] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert (difference["kind"], difference["gateway_reference"]) == ("charged_twice", second["id"])
 
 
 async def test_a_refund_that_the_bank_sends_back_is_undone_in_the_books(

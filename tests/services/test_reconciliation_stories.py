@@ -150,6 +150,23 @@ async def test_a_refund_that_went_out_after_it_had_failed_is_recorded(
     assert world.refunded() == [400]
 
 
+async def test_a_fee_that_changes_once_more_is_told_and_mended_once_more(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    await world.subscribed("1000")
+    # The simulator keeps 10 cents; our books have first one fee and then another.
+    for wrong in (7, 12):
+        await administrator.execute("UPDATE payment_attempts SET fee = $1", wrong)
+        [found] = await compared(world, began)
+        assert (found["kind"], found["amount_here"], found["amount_there"]) == (
+            *("fee_differs", wrong),
+            10,
+        )
+        assert "reconciliation_difference.found" in await world.told()
+        assert (await mend(world, found))["status"] == "repaired"
+        assert await compared(world, began) == []
+
+
 async def closed_too_early(world: World, administrator: asyncpg.Connection) -> Any:
     """An attempt that succeeds at the gateway, and was closed here as never executed."""
     customer = await world.customer("pm_sim_pending_then_succeeds")

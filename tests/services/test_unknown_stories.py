@@ -11,7 +11,9 @@ import pytest
 
 from app.domain.errors import Conflict
 from app.domain.outcome import Succeeded
-from app.services import payment_methods, payments, renewals
+from app.domain.reconciling import Repair
+from app.services import payment_methods, payments, reconciliation_repairs, renewals
+from app.services.reconciliation_repairs import RepairDifference
 from tests.simulator import SimulatorProcess
 from tests.world import DECLINED, PAID, RENEWED, START, World, open_world
 
@@ -147,9 +149,39 @@ async def test_a_gateway_that_charged_twice_is_told_to_a_person(
     await hasty.subscribe(await hasty.customer(), await hasty.price("1000"))
     await hasty.expect(*UNKNOWN)
     await hasty.gateway_moves(2)
-    await hasty.advance(minutes=1, expect=[*PAID, "subscription.activated"])
+    told = [*PAID, "subscription.activated", "reconciliation_difference.found"]
+    await hasty.advance(minutes=1, expect=told)
     [attempt] = await hasty.attempts()
     assert attempt["detail"].startswith("manual_review: the gateway has it more than once")
+    [difference] = await hasty.fetch("SELECT * FROM reconciliation_differences")
+    assert (difference["kind"], difference["amount_there"]) == ("charged_twice", 1000)
+    await reconciliation_repairs.repair(
+        hasty.rt, hasty.caller, RepairDifference(difference["id"], Repair.REFUND)
+    )
+    assert hasty.refunded() == [1000]
+    await hasty.assert_clean(but=["nothing_awaits_review"])
+
+
+async def test_a_gateway_that_refunded_twice_is_told_to_a_person_at_once(
+    hasty: World, simulator: SimulatorProcess
+) -> None:
+    await hasty.subscribed("1000")
+    [payment] = await hasty.payments()
+    fault = {"count": 1, "operations": ["refund"]}
+    simulator.set_faults(
+        {"kind": "latency", "delay_ms": 1300, **fault}, {"kind": "duplicate", **fault}
+    )
+    await hasty.refund(payment["id"], 400)
+    await hasty.expect()
+    await hasty.gateway_moves(3)
+    told = ["refund.succeeded", "reconciliation_difference.found"]
+    await hasty.advance(minutes=1, expect=told)
+    [refund] = await hasty.fetch("SELECT * FROM refunds")
+    assert refund["detail"].startswith("manual_review: the gateway has it more than once")
+    [difference] = await hasty.fetch("SELECT * FROM reconciliation_differences")
+    assert (difference["kind"], difference["amount_there"]) == ("refund_unknown_here", 400)
+    await reconciliation_repairs.repair(hasty.rt, hasty.caller, RepairDifference(difference["id"]))
+    assert (await hasty.payments())[0]["amount_refunded"] == 800
     await hasty.assert_clean(but=["nothing_awaits_review"])
 
 

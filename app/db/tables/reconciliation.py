@@ -48,7 +48,7 @@ reconciliations = tenant_table(
 reconciliation_differences = tenant_table(
     "reconciliation_differences",
     uid("id"),
-    uid("reconciliation_id"),
+    uid("reconciliation_id", null=True),
     uid("gateway_account_id"),
     string("difference_key"),
     string("kind"),
