@@ -372,7 +372,7 @@ class World:
 
     def charges(self) -> list[dict[str, Any]]:
         """The charges in the gateway's own books since this world began, whatever came of them."""
-        return [row for row in self._entries() if row["kind"] == "charge"]
+        return [row for row in self.entries() if row["kind"] == "charge"]
 
     def charged(self) -> list[tuple[int, str]]:
         """What the gateway's own books say was charged since this world began."""
@@ -384,15 +384,16 @@ class World:
         return [row["amount"] for row in self._moved() if row["kind"] == "refund"]
 
     def _moved(self) -> list[dict[str, Any]]:
-        return [row for row in self._entries() if row["status"] == "succeeded"]
+        return [row for row in self.entries() if row["status"] == "succeeded"]
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
+        """All that stands in the gateway's own books since this world began."""
         assert self.simulator is not None
         return ledger_since(self.simulator, LEDGER_READ_TO[self.simulator.url])
 
     async def gateway_settles(self) -> None:
         """Wait until nothing is pending at the gateway any more, by its own clock."""
-        await until(lambda: all(row["status"] != "pending" for row in self._entries()))
+        await until(lambda: all(row["status"] != "pending" for row in self.entries()))
 
     async def gateway_moves(self, times: int) -> None:
         """Wait until money has moved so many times at the gateway since this world began."""

@@ -231,12 +231,13 @@ class Simulator:
         return await spoil(request, strike.fault, response)
 
     async def faults(self, request: Request) -> Response:
-        """GET, PUT (replaces them all) and DELETE /v1/faults."""
+        """GET, PUT (replaces them all) and DELETE /v1/faults; with the effects still to come."""
         if request.method == "PUT":
             self.weather.set(validated(Plan, await request.body()))
         if request.method == "DELETE":
             self.weather.set(Plan())
-        return json(200, self.weather.plan.model_dump(mode="json"))
+        plan = self.weather.plan.model_dump(mode="json")
+        return json(200, plan | {"late_effects": len(self._late)})
 
 
 def refusing(handler: Handler) -> Handler:

@@ -1,61 +1,185 @@
-"""Processes that die: real ones, by SIGKILL, at a chosen step of their event loop or a moment.
+"""Processes that die: real ones, by SIGKILL, at a chosen step of their event loop, before or after
+a chosen write to the database or the gateway, or at a moment.
 
 `python -m tests.campaigns.mortal` is a process that has everything imported and forks a child for
 each task it is given, so that a death costs milliseconds. A child does the worker's work with the
-clock standing where the task says, and kills itself after so many turns of its event loop, or is
-killed after so many milliseconds.
+clock standing where the task says, and kills itself after so many turns of its event loop or so
+many writes, or is killed after so many milliseconds.
 """
 
 import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from asyncio import SelectorEventLoop
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
 from app.bell import Silent
 from app.clock import ManualClock
+from app.domain.errors import BillingError
 from app.runtime import Runtime, open_runtime
-from app.services import look_ups, payments, price_moves, refunds, renewals, test_clocks
+from app.services import (
+    inbox_settling,
+    look_ups,
+    payment_actions,
+    payments,
+    price_moves,
+    refunds,
+    renewals,
+    setup_calls,
+    setup_sessions,
+    test_clocks,
+)
+from app.services.caller import Caller
+from app.services.inbox import Delivery, Mailbox
+from app.services.refunds import CreateRefund
+from app.services.setup_sessions import CreateSetupSession
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-WORK = {
-    "renew": renewals.renew_due,
-    "collect": payments.collect_due,
-    "resolve": look_ups.resolve_due,
-    "refunds": refunds.resolve_due,
-    "advance": test_clocks.advance_all,
-    "migrate": price_moves.run_due,
-}
+HTTP = (b"GET ", b"POST", b"DELE")
+About = Mapping[str, Any]
+Work = Callable[[Runtime, About], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a child is to do at `at`, and when it dies: by steps, by time, or not at all."""
+    """What a child is to do at `at`, and when it dies: at a turn of its loop, at one of the moments
+    of `Wire`, by time, or not at all.
+    """
 
     at: str
     work: Sequence[str] = ("renew", "collect", "resolve")
+    about: About = field(default_factory=dict)
+    """Whom the work is for, where it is not for all who are due."""
     steps: int | None = None
+    moment: int | None = None
     kill_after_ms: int | None = None
 
 
 @dataclass(frozen=True)
 class Fate:
-    """Whether it died, and if not, in how many turns of its loop it was done."""
+    """Whether it died, and if not, in how many turns of its loop it was done, and which moments it
+    passed (see `Wire`).
+    """
 
     died: bool
     steps: int
+    moments: str = ""
+
+
+def sweep(run: Callable[[Runtime], Awaitable[Any]]) -> Work:
+    """A sweep: it is for all who are due."""
+
+    async def work(rt: Runtime, about: About) -> None:
+        del about
+        await run(rt)
+
+    return work
+
+
+def caller(about: About) -> Caller:
+    return Caller(UUID(about["merchant"]), False, None, frozenset({"*"}), "req_mortal")
+
+
+async def collect_one(rt: Runtime, about: About) -> None:
+    await payments.collect_due(rt, only=[UUID(about["payment"])])
+
+
+async def refund(rt: Runtime, about: About) -> None:
+    """A caller asks for all of a payment; asking again gives nothing more."""
+    with suppress(BillingError):
+        await refunds.create(rt, caller(about), CreateRefund(UUID(about["payment"])))
+
+
+async def cancel(rt: Runtime, about: About) -> None:
+    """A caller gives up on a payment that waits for its customer."""
+    with suppress(BillingError):
+        await payment_actions.cancel(rt, caller(about), UUID(about["payment"]))
+
+
+async def begin_setup(rt: Runtime, about: About) -> None:
+    cmd = CreateSetupSession(UUID(about["customer"]))
+    await setup_sessions.create(rt, caller(about), cmd)
+
+
+async def take(rt: Runtime, about: About) -> None:
+    """What the gateway tells, taken in as it is delivered."""
+    mailbox = Mailbox()
+    for told in about["deliveries"]:
+        body = told["body"].encode()
+        delivery = Delivery("simulator", UUID(about["account"]), told["headers"], body)
+        await mailbox.take(rt, delivery)
+
+
+WORK: Mapping[str, Work] = {
+    "renew": sweep(renewals.renew_due),
+    "collect": sweep(payments.collect_due),
+    "resolve": sweep(look_ups.resolve_due),
+    "refunds": sweep(refunds.resolve_due),
+    "setups": sweep(setup_calls.settle_due),
+    "inbox": sweep(inbox_settling.settle_due),
+    "advance": sweep(test_clocks.advance_all),
+    "migrate": sweep(price_moves.run_due),
+    "collect_one": collect_one,
+    "refund": refund,
+    "cancel": cancel,
+    "begin_setup": begin_setup,
+    "take": take,
+}
+
+
+class Wire:
+    """Counts the moments at which the world outside can differ, and ends the process at one.
+
+    They are before each write, and after those that decide something: a commit, or a request to the
+    gateway. Between two of them nothing leaves the process, so a death at any await is one of
+    these; and what was written of a transaction that is not committed yet is nothing.
+    """
+
+    def __init__(self) -> None:
+        self.marks = ""
+        """One letter a moment: `w` before a write, `d` before one that decides, `a` after it."""
+        self.left: int | None = None
+
+    def tap(self) -> None:
+        """Count what this process writes to others, from now on."""
+        for name in ("send", "sendmsg"):
+            setattr(socket.socket, name, self._counted(getattr(socket.socket, name)))
+
+    def _counted(self, write: Callable[..., int]) -> Callable[..., int]:
+        def written(sock: socket.socket, data: Any, *more: Any) -> int:
+            if not sock.getpeername():  # how the loop wakes itself
+                return write(sock, data, *more)
+            whole = b"".join(data) if isinstance(data, list | tuple) else bytes(data)
+            decides = whole[:4] in HTTP or b"COMMIT" in whole
+            self._pass("d" if decides else "w")
+            sent = write(sock, data, *more)
+            if decides:
+                self._pass("a")
+            return sent
+
+        return written
+
+    def _pass(self, mark: str) -> None:
+        if self.left == len(self.marks):
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.marks += mark
+
+
+WIRE = Wire()
 
 
 class MortalLoop(SelectorEventLoop):
@@ -119,30 +243,32 @@ def mortals(database_url: str, simulator_url: str, **settings: Any) -> Iterator[
         process.stdout.close()
 
 
-async def labour(rt: Runtime, work: Sequence[str], loop: MortalLoop, steps: int | None) -> None:
-    """Do the work once the connections are warm, counting turns from here."""
+async def labour(rt: Runtime, task: Task, loop: MortalLoop) -> None:
+    """Do the work once the connections are warm, counting turns and writes from here."""
     async with rt.db.begin_system() as tx:
         await tx.fetchval("SELECT 1")
-    loop.turns, loop.left = 0, steps
-    for name in work:
-        await WORK[name](rt)
-    loop.left = None
+    loop.turns, loop.left = 0, task.steps
+    WIRE.marks, WIRE.left = "", task.moment
+    for name in task.work:
+        await WORK[name](rt, task.about)
+    loop.left = WIRE.left = None
 
 
-async def live(task: Task, settings: Settings) -> int:
+async def live(task: Task, settings: Settings) -> tuple[int, str]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, MortalLoop)
     clock = ManualClock(datetime.fromisoformat(task.at))
     async with open_runtime(settings, clock=clock, bell=Silent()) as rt:
-        await labour(rt, task.work, loop, task.steps)
-        return loop.turns
+        await labour(rt, task, loop)
+        return loop.turns, WIRE.marks
 
 
 def child(task: Task, settings: Settings, out: int) -> None:
-    """In the forked process: live, and say in how many turns."""
+    """In the forked process: live, and say in how many turns and moments."""
+    WIRE.tap()
     with asyncio.Runner(loop_factory=MortalLoop) as runner:
-        turns = runner.run(live(task, settings))
-    os.write(out, str(turns).encode())
+        lived = runner.run(live(task, settings))
+    os.write(out, json.dumps(lived).encode())
 
 
 def one_life(task: Task, settings: Settings) -> Fate:
@@ -171,14 +297,19 @@ def one_life(task: Task, settings: Settings) -> Fate:
     if os.WIFSIGNALED(status):
         return Fate(True, task.steps or 0)
     assert os.WEXITSTATUS(status) == 0, "the child failed by itself"
-    return Fate(False, int(words))
+    return Fate(False, *json.loads(words))
 
 
 def main() -> None:
     """Read tasks, one a line, and answer each with its fate."""
     given = json.loads(sys.argv[1])
-    given["database_url"] = SecretStr(given["database_url"])
+    for name in ("database_url", "secret_keys"):
+        if name in given:
+            given[name] = SecretStr(given[name])
+    patience = given.pop("patience_seconds", None)
     settings = Settings(**given)
+    if patience is not None:  # less than any deployment may set: nobody wants to wait for it here
+        settings = settings.model_copy(update={"gateway_timeout_seconds": patience})
     for line in sys.stdin:
         fate = one_life(Task(**json.loads(line)), settings)
         sys.stdout.write(json.dumps(asdict(fate)) + "\n")
