@@ -29,7 +29,8 @@ LAST_ID: Final = UUID(int=2**128 - 1)
 PREFIXES: Final = frozenset(
     """
     mer key cus pm plan price ftr cpn dis txr sub si inv il pay att re cn clock evt we del req gwa
-    bt le pi cnl dset promo offer link rdm mtr ue txi txreg sch sched pmg ine setup dp
+    bt le pi cnl dset promo offer link rdm mtr ue txi txreg sch sched pmg ine setup dp dpol
+    dun
     """.split()  # noqa: SIM905  one word each, read at a glance
 )
 

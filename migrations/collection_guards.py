@@ -8,7 +8,12 @@ from migrations import guards
 APPEND_ONLY: Final[tuple[str, ...]] = ("event_numbers",)
 """Tables of this revision whose rows never change: no UPDATE granted, and a trigger refuses."""
 
-DELETABLE: Final[tuple[str, ...]] = ("event_batches", "webhook_attempts", "webhook_deliveries")
+DELETABLE: Final[tuple[str, ...]] = (
+    "dunning_policy_plans",
+    "event_batches",
+    "webhook_attempts",
+    "webhook_deliveries",
+)
 """Tables from which rows may be deleted from this revision on."""
 
 _SETTLED: Final = "'succeeded', 'canceled'"

@@ -21,6 +21,7 @@ from app.bell import Bell, Silent
 from app.clock import Clock, ManualClock
 from app.db import payments as payment_rows
 from app.domain.calendar import Interval, Unit
+from app.domain.dunning_policy import DEFAULT, FinalAction, Policy
 from app.domain.payment import Attempt
 from app.domain.policy import CancelCredit, When
 from app.domain.pricing import PriceModel
@@ -31,6 +32,8 @@ from app.services import (
     changes,
     coupons,
     customers,
+    dunning,
+    dunning_policies,
     finalizing,
     invoices,
     look_ups,
@@ -161,6 +164,20 @@ class World:
             make_default=default,
         )
         return (await payment_methods.attach(self.rt, self.caller, cmd))["id"]
+
+    async def leave_alone(self) -> None:
+        """The merchant's policy is that of stories about something else: nobody is dunned."""
+        await self.policy(steps=(), reminders=(), final_action=FinalAction.KEEP, is_default=True)
+
+    async def policy(self, *, terms: Policy = DEFAULT, **options: Any) -> UUID:
+        """A dunning policy like `terms`, but for what is said differently."""
+        self.codes.append("policy")
+        named = ("is_default", "segment", "plan_ids")
+        given = {name: options.pop(name) for name in named if name in options}
+        made = replace(terms, **options)
+        code = f"policy-{len(self.codes)}"
+        cmd = dunning_policies.CreateDunningPolicy(code=code, name=code, policy=made, **given)
+        return (await dunning_policies.create(self.rt, self.caller, cmd))["id"]
 
     async def credit(self, customer: UUID, amount: int, currency: str = "EUR") -> None:
         """Grant a customer credit, or take it back."""
@@ -303,6 +320,8 @@ class World:
         await renewals.renew_due(self.rt)
         await finalizing.finalize_due(self.rt)
         await payments.collect_due(self.rt)
+        if (await dunning.look_due(self.rt)).looked:
+            await payments.collect_due(self.rt)
         await look_ups.resolve_due(self.rt)
         await refunds.resolve_due(self.rt)
 
@@ -450,11 +469,13 @@ async def open_world(
     at: datetime = START,
     clock: Clock | None = None,
     bell: Bell | None = None,
+    dunned: bool = False,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """A world on this database, its gateway the given simulator.
 
-    `clock` stands in for the manual one where a test wants time to pass by itself.
+    `clock` stands in for the manual one where a test wants time to pass by itself. Nobody is
+    dunned in it, unless it is `dunned` as a new merchant's customers are.
     """
     manual = ManualClock(at)
     chosen = Settings(
@@ -471,4 +492,7 @@ async def open_world(
             rt, merchants.CreateMerchant(name="Shop", default_currency="EUR"), "test"
         )
         caller = Caller(opened.merchant["id"], False, None, frozenset({"*"}), f"req_{new_id()}")
-        yield World(rt, manual, caller, simulator)
+        opened_world = World(rt, manual, caller, simulator)
+        if not dunned:
+            await opened_world.leave_alone()
+        yield opened_world

@@ -7,6 +7,7 @@ from app import log
 from app.runtime import Runtime
 from app.services import (
     disputes,
+    dunning,
     fan_out,
     finalizing,
     idempotency,
@@ -70,6 +71,15 @@ async def resolve(context: Context) -> None:
     looked = await look_ups.resolve_due(rt) + await refunds.resolve_due(rt)
     if looked:
         logger.info("resolve.ran", looked_up=looked)
+        await _tell(context)
+
+
+async def dun(context: Context) -> None:
+    """Invoices that are not paid are looked at: reminders, methods that changed, the end of it."""
+    rt = _runtime(context)
+    ran = await dunning.look_due(rt) + await dunning.look_on_test_clocks(rt)
+    if ran.looked or ran.parked:
+        logger.info("dunning.ran", looked=ran.looked, exhausted=ran.exhausted, parked=ran.parked)
         await _tell(context)
 
 
@@ -195,6 +205,7 @@ ALL: Final = (
     finalize,
     collect,
     resolve,
+    dun,
     advance_clocks,
     migrate_prices,
     prefetch_taxes,

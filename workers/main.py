@@ -70,6 +70,7 @@ class WorkerSettings:
         _sweep(jobs.finalize, seconds={5, 35}),
         _sweep(jobs.collect, seconds={10, 40}),
         _sweep(jobs.resolve, seconds={20}),
+        _sweep(jobs.dun, seconds={22, 52}),
         _sweep(jobs.advance_clocks, seconds={50}),
         _sweep(jobs.migrate_prices, seconds={15, 45}),
         _sweep(jobs.settle_inbound, seconds={2, 17, 32, 47}),

@@ -15,6 +15,7 @@ NOUNS: Final[Mapping[Type, str]] = {
 }
 """Events about another noun than their name begins with."""
 ABSENT: Final[Mapping[str, frozenset[str]]] = {
+    "dunning_run": frozenset({"parked_at", "parked_reason"}),
     "invoice": frozenset({"amount_remaining", "description", "lines", "metadata"}),
     "payment": frozenset({"amount_refund_reserved"}),
     "pending_item": frozenset({"deleted_at"}),

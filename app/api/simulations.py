@@ -16,8 +16,9 @@ from app.api.simulation_objects import ScriptEntry, SimulationCreate
 from app.domain import decimals, pricing, simulation
 from app.domain.errors import InvalidRequest
 from app.domain.invoice import Invoice
+from app.domain.ledger import trial_balance
 from app.domain.money import WHOLE_PPM
-from app.domain.shop import Shop, trial_balance
+from app.domain.shop import Shop
 from app.domain.simulation import Happened
 from app.domain.subscription import Subscription
 from app.ids import show
@@ -47,7 +48,7 @@ async def create_simulation(ask: Asked, body: SimulationCreate) -> Response:
     """Fork a subscription, a customer or the merchant into memory and play a script in it.
 
     The same rules bill as for real; nothing of it is stored. Payments succeed unless the script
-    says otherwise; a declined one is tried again three days later, four times in all.
+    says otherwise; a declined one is dunned by the merchant's policies.
     """
     months = MONTHS if body.months is None and body.until is None else body.months
     script = [_entry(entry, place) for place, entry in enumerate(body.script)]

@@ -67,6 +67,23 @@ async def load_many(tx: Tx, keys: Sequence[Key]) -> dict[Key, Subscription]:
     return {(s.merchant_id, s.id): s for s in await _subscriptions(tx, rows)}
 
 
+async def lock_free(tx: Tx, keys: Sequence[Key], now: datetime) -> list[Account]:
+    """Subscriptions by (merchant, id), locked, but for those that somebody else has locked; each
+    with what it used and was charged up to `now`.
+    """
+    wanted = sorted(set(keys))
+    rows = await tx.fetch(
+        f"""
+        SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+          JOIN subscriptions s USING (merchant_id, id)
+         ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED
+        """,
+        [key[0] for key in wanted],
+        [key[1] for key in wanted],
+    )
+    return await load(tx, rows, now)
+
+
 async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list[Account]:
     """Everything that decisions about these rows need, in a fixed number of queries.
 

@@ -12,11 +12,12 @@ from uuid import UUID
 from app.db import invoices
 from app.db.audit_books import BOOKS, RETURNED
 from app.db.audit_check import Check
+from app.db.audit_dunning import DUNNING
 from app.db.audit_money import MONEY
 from app.db.audit_told import TOLD
 from app.db.base import Row, Tx
 
-CHECKS: Final = (*BOOKS, *MONEY, *TOLD)
+CHECKS: Final = (*BOOKS, *MONEY, *DUNNING, *TOLD)
 OVERDUE_MAX: Final = timedelta(minutes=10)
 """A due subscription older than this means that the clock does not run."""
 SAMPLES: Final = 5

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
-from app.db import bulk, scheduled, tables
+from app.db import bulk, dunning, scheduled, tables
 from app.db.base import Row, Tx
 from app.db.writers import (
     balance,
@@ -21,6 +21,7 @@ from app.db.writers import (
     refund,
     subscription,
 )
+from app.db.writers import dunning as dunning_runs
 from app.db.writers.invoice import Number
 from app.domain import credit_note as notes
 from app.domain.credit_note import CreditNote
@@ -46,7 +47,8 @@ async def record(tx: Tx, decisions: Sequence[Decision], now: datetime) -> Record
     """Write everything that `decisions` want to be true. Raises Stale, Conflict.
 
     New rows have version 1; changed ones must still have the version before theirs. Invoice
-    numbers are taken last of all, so that the lock on a series is held as briefly as can be.
+    numbers are taken last of all, so that the lock on a series is held as briefly as can be. What
+    all of it means for dunning is added here, so that no way of paying or ending forgets it.
     """
     await subscription.write(tx, [s for d in decisions for s in d.subscriptions])
     await subscription.write_items(tx, [i for d in decisions for i in d.items])
@@ -62,12 +64,15 @@ async def record(tx: Tx, decisions: Sequence[Decision], now: datetime) -> Record
     await credit_note.write(tx, credit_notes, numbers)
     await pending.write(tx, [p for d in decisions for p in d.pending])
     await invoice.delete(tx, [i for d in decisions for i in d.deleted])
+    decisions = await dunning.followed(tx, decisions, now)
     payments = [p for d in decisions for p in d.payments]
     await payment.write(tx, payments)
     await payment.write_attempts(tx, [a for d in decisions for a in d.attempts])
     await refund.write(tx, [r for d in decisions for r in d.refunds])
     await payment.abandon(tx, [(d.merchant_id, s) for d in decisions for s in d.abandoned], now)
     await dispute.write(tx, [p for d in decisions for p in d.disputes])
+    await dunning_runs.write(tx, [r for d in decisions for r in d.dunning])
+    await dunning_runs.refuse(tx, [(d.merchant_id, m) for d in decisions for m in d.refused], now)
     await event.write(tx, [e for d in decisions for e in d.events], numbers, now)
     return Recorded(numbers, len(invoices), len(payments))
 

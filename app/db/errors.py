@@ -38,6 +38,21 @@ DUPLICATES: Final = {
         "value",
     ),
     "uq_coupons_code": ("code_taken", "Another coupon already has this code.", "code"),
+    "uq_dunning_policies_code": (
+        "code_taken",
+        "Another dunning policy already has this code.",
+        "code",
+    ),
+    "uq_dunning_policies_segment": (
+        "segment_taken",
+        "Another dunning policy is for this segment already.",
+        "segment",
+    ),
+    "uq_dunning_policies_default": (
+        "lock_timeout",
+        "Another request is choosing the default policy; try again.",
+        None,
+    ),
     "uq_promotion_codes_code": (
         "code_taken",
         "Another active promotion code already has this code.",

@@ -55,7 +55,7 @@ async def attach_again(tx: Tx, merchant_id: UUID, id: UUID) -> None:
         """
         UPDATE payment_methods
            SET detached_at = NULL, detach_due_at = NULL, detached_at_gateway = NULL,
-               is_usable = true, version = version + 1
+               is_usable = true, refused_at = NULL, version = version + 1
          WHERE merchant_id = $1 AND id = $2
         """,
         merchant_id,
@@ -85,7 +85,8 @@ async def renew(tx: Tx, row: Row, saved: SavedMethod, asked_at: datetime) -> boo
         UPDATE payment_methods
            SET brand = $3, last_four = $4, expiry_month = $5, expiry_year = $6,
                network_transaction_id = $7, fingerprint = $8, mandate = $9, is_usable = $10,
-               refreshed_at = $11, version = version + $12
+               refreshed_at = $11, version = version + $12,
+               refused_at = CASE WHEN $12 > 0 THEN NULL ELSE refused_at END
          WHERE merchant_id = $1 AND id = $2
         """,
         row["merchant_id"],

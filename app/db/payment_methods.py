@@ -106,7 +106,9 @@ async def update(
     await tx.run(
         """
         UPDATE payment_methods
-        SET expiry_month = $3, expiry_year = $4, metadata = $5, version = version + 1
+        SET expiry_month = $3, expiry_year = $4, metadata = $5, version = version + 1,
+            refused_at = CASE WHEN (expiry_month, expiry_year) IS DISTINCT FROM ($3, $4)
+                              THEN NULL ELSE refused_at END
         WHERE merchant_id = $1 AND id = $2
         """,
         merchant_id,

@@ -406,7 +406,7 @@ async def methods(tx: Tx, keys: Sequence[Key], *, usable: bool = True) -> dict[K
     rows = await tx.fetch(
         f"""
         SELECT m.merchant_id, m.id, m.gateway_account_id, m.gateway_reference, m.type,
-               m.gateway_customer_reference, m.network_transaction_id,
+               m.gateway_customer_reference, m.network_transaction_id, m.refused_at,
                m.network_transaction_amount, m.customer_id, c.email, c.name, c.country, {OPENING}
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN payment_methods m USING (merchant_id, id)

@@ -102,3 +102,17 @@ async def keep_network_ids(tx: Tx, settled: Sequence[Attempt]) -> None:
             [a.network_transaction_id for a in named],
             [a.amount for a in named],
         )
+
+
+async def accept_again(tx: Tx, paid: Sequence[Attempt]) -> None:
+    """Methods that just worked are not those that will not work again."""
+    if paid:
+        await tx.run(
+            """
+            UPDATE payment_methods m SET refused_at = NULL
+              FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+             WHERE m.merchant_id = k.merchant_id AND m.id = k.id AND m.refused_at IS NOT NULL
+            """,
+            [a.merchant_id for a in paid],
+            [a.payment_method_id for a in paid],
+        )

@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from app.db import accounts, charged, invoices, payments, policies, usage
+from app.db import (
+    accounts,
+    charged,
+    dunning,
+    dunning_policies,
+    invoices,
+    payments,
+    policies,
+    usage,
+)
 from app.db.base import Row, Tx
 from app.db.subscriptions import COLUMNS
 from app.db.usage import Wanted
@@ -92,9 +101,22 @@ async def load(
     for bill in await _owed(tx, ids):
         if bill.invoice.id not in shop.invoices:
             shop.owe(bill)
+    await _dunned(tx, shop, [(merchant_id, sub.id) for sub in subs])
     for draft in await _drafts(tx, ids):
         shop.hold(draft)
     return shop
+
+
+async def _dunned(tx: Tx, shop: Shop, subs: Sequence[tuple[UUID, UUID]]) -> None:
+    """The merchant's dunning policies, and the runs that go on."""
+    for policy, is_default, plans in await dunning_policies.of_merchant(tx, shop.merchant_id):
+        shop.desk.of_plan |= dict.fromkeys(plans, policy)
+        if is_default:
+            shop.desk.policy = policy
+    for run in await dunning.live_of(tx, subs):
+        if run.invoice_id in shop.invoices:
+            payment_id = shop.of_invoice.get(run.invoice_id)
+            shop.dun(run, None if payment_id is None else shop.payments[payment_id])
 
 
 async def _owed(tx: Tx, subs: Sequence[UUID]) -> list[Bill]:

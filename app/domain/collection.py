@@ -101,6 +101,17 @@ def wait_for_method(payment: Payment) -> Decision:
     return Decision(payment.merchant_id, payments=(waiting,))
 
 
+def hold_back(payment: Payment) -> Decision:
+    """The attempt that was due is not made: it waits for what dunning decides."""
+    waiting = replace(
+        payment,
+        status=Status.REQUIRES_PAYMENT_METHOD,
+        due_at=None,
+        version=payment.version + 1,
+    )
+    return Decision(payment.merchant_id, payments=(waiting,))
+
+
 def void(
     invoice: Invoice, payment: Payment | None, balance: Balance, now: datetime, new_id: NewId
 ) -> Decision:

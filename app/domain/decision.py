@@ -12,6 +12,7 @@ from app.domain.balance import BalanceEntry
 from app.domain.credit_note import CreditNote
 from app.domain.discount import Discount
 from app.domain.dispute import Dispute
+from app.domain.dunning_run import Dunning
 from app.domain.event import Event
 from app.domain.invoice import Invoice
 from app.domain.ledger import Entry
@@ -83,6 +84,9 @@ class Decision:
     abandoned: tuple[UUID, ...] = ()
     """Subscriptions whose payments wait for their customer no longer: to be given up."""
     disputes: tuple[Dispute, ...] = ()
+    dunning: tuple[Dunning, ...] = ()
+    refused: tuple[UUID, ...] = ()
+    """Payment methods that said that they will not work again."""
     discounts: tuple[DiscountUse, ...] = ()
     new_discounts: tuple[NewDiscount, ...] = ()
     balances: tuple[BalanceEntry, ...] = ()

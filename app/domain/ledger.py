@@ -4,6 +4,7 @@ An entry is balanced by its very shape, so a transaction (the entries that share
 zero without anything having to check it, in the manner of a transfer in TigerBeetle.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
@@ -62,3 +63,13 @@ class Entry:
 def swapped(entry: Entry) -> Entry:
     """The same amount the other way round."""
     return replace(entry, debit=entry.credit, credit=entry.debit)
+
+
+def trial_balance(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
+    """Debits less credits of each (account, currency); they add up to zero."""
+    sums: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        for account, amount in ((entry.debit, entry.amount), (entry.credit, -entry.amount)):
+            key = account.partition(":")[0], entry.currency
+            sums[key] = sums.get(key, 0) + amount
+    return sums

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.domain.ids import NewId
 from app.domain.invoice import Invoice
-from app.domain.outcome import DeclineCategory
+from app.domain.outcome import DeclineCategory, DeclineInfo
 
 
 class Status(StrEnum):
@@ -172,6 +172,8 @@ class Attempt:
     """When the capture of what is held was sent last."""
     void_wanted_at: datetime | None = None
     """Since when nobody waits for its customer any more: it is to be given up."""
+    decline: DeclineInfo | None = None
+    """All that was said as it was declined, for what is decided of it; not written down."""
     version: int = 1
 
     @property

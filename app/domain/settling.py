@@ -260,6 +260,7 @@ def _declined(
         failure_code=info.reason,
         failure_category=info.category,
         gateway_code=info.gateway_code,
+        decline=info,
         detail=None,
         look_up_at=None,
         settled_at=now,

@@ -7,7 +7,7 @@ zero, what was given back of a line is remembered. Nobody else sees it, and it l
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from heapq import heappop, heappush
 from typing import Final, TypeAlias
@@ -20,6 +20,7 @@ from app.domain import (
     finalizing,
     lifecycle,
     settling,
+    shop_dunning,
 )
 from app.domain import policy as policies
 from app.domain.balance import Balance
@@ -27,6 +28,7 @@ from app.domain.billing import Account, Metered
 from app.domain.collection import Bill
 from app.domain.crediting import Charged
 from app.domain.decision import Decision
+from app.domain.dunning_run import Dunning
 from app.domain.errors import BillingError
 from app.domain.event import Event
 from app.domain.finalizing import Draft
@@ -37,11 +39,6 @@ from app.domain.invoicing import Credit
 from app.domain.ledger import Entry
 from app.domain.metering import Aggregation
 from app.domain.outcome import (
-    DeclineAdvice,
-    DeclineCategory,
-    Declined,
-    DeclineInfo,
-    DeclineReason,
     Outcome,
     Succeeded,
 )
@@ -51,15 +48,13 @@ from app.domain.pending import PendingItem
 from app.domain.policy import Consolidation, Policy
 from app.domain.pricing import Usage
 from app.domain.sharing import Shared
+from app.domain.shop_dunning import Desk
 from app.domain.subscription import Status, Subscription
 from app.domain.tax_engine import Unanswered
 from app.domain.using import Used, together
 
 GATEWAY: Final = UUID(int=0)
 """The gateway account of all payments in memory: no money moves."""
-RETRY_AFTER: Final = timedelta(days=3)
-ATTEMPTS_MAX: Final = 4
-"""A declined payment is tried again after so long, so many times in all."""
 FAULTS: Final = (BillingError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 """What the clock parks a subscription for."""
 
@@ -70,6 +65,7 @@ class Kind(IntEnum):
     STEP = 0
     DRAFT = 1
     PAYMENT = 2
+    DUNNING = 3
 
 
 Due: TypeAlias = tuple[datetime, Kind, int, UUID]
@@ -114,6 +110,7 @@ class Shop:
     born: set[UUID] = field(default_factory=set)
     """The invoices that were made here."""
     parked: dict[UUID, str] = field(default_factory=dict)
+    desk: Desk = field(default_factory=Desk)
     declines: int = 0
     """How many of the next attempts are declined."""
     steps: int = 0
@@ -141,6 +138,11 @@ class Shop:
         self.invoices[bill.invoice.id] = bill.invoice
         self._keep_payment(bill.payment)
 
+    def dun(self, run: Dunning, payment: Payment | None) -> None:
+        """Take in the dunning of an invoice that is owed."""
+        self.desk.take_in(run, payment)
+        self._wait(run.next_action_at, Kind.DUNNING, run.invoice_id)
+
     def hold(self, draft: Invoice) -> None:
         """Take in an invoice that is not final yet, with its lines."""
         self.invoices[draft.id] = draft
@@ -153,6 +155,7 @@ class Shop:
             value = getattr(self, name)
             if isinstance(value, dict | list | set):
                 setattr(other, name, value.copy())
+        other.desk = self.desk.fork()
         other.charged = {key: list(lines) for key, lines in self.charged.items()}
         other.used = {key: list(spans) for key, spans in self.used.items()}
         return other
@@ -208,6 +211,8 @@ class Shop:
                 self._finalize(self.invoices[key], at)
             case Kind.PAYMENT:
                 self.collect(self.payments[key], at)
+            case Kind.DUNNING:
+                self._dun(self.invoices[key], at)
 
     def run(self, until: datetime, steps_max: int) -> bool:
         """Everything that is due up to `until`; False where that takes more than `steps_max`."""
@@ -282,18 +287,23 @@ class Shop:
         outcome: Outcome = Succeeded(str(attempt.id), payment.amount, payment.currency)
         if self.declines:
             self.declines -= 1
-            outcome = DECLINED
+            outcome = shop_dunning.DECLINED
         settled = settling.settle(Bill(invoice, sent, attempt, about), outcome, at, self.new_id)
         self.record(settled, at)
-        if outcome is DECLINED and attempt.ordinal < ATTEMPTS_MAX:
-            [failed] = settled.payments
-            again = collection.retry(failed, method_id, at + RETRY_AFTER)
-            self.record(Decision(self.merchant_id, payments=(again,)), at)
+
+    def _dun(self, invoice: Invoice, at: datetime) -> None:
+        known, subs = shop_dunning.known(self, invoice)
+        accounts = [self.account(key, at) for key in subs if key in self.accounts]
+        for decision in shop_dunning.look(known, accounts, at, self.new_id):
+            self.record(decision, at)
+        if invoice.id not in self.desk.runs:
+            self.desk.left_alone.add(invoice.id)
 
     # ── what is made true ─────────────────────────────────────────────────────────────────────────
 
     def record(self, decision: Decision, at: datetime) -> None:
         """Make a decision true, as the database would, or refuse it as it would."""
+        decision = shop_dunning.followed(self, decision, at, self.new_id)
         for sub in decision.subscriptions:
             known = self.subscriptions.get(sub.id)
             assert sub.version == (known.version if known else 0) + 1, "a version was passed over"
@@ -313,6 +323,8 @@ class Shop:
             self.credit[key] = moved.ending
         for use in decision.discounts:
             self._use(use.id, None if use.is_removed else use.periods_remaining, use.is_removed)
+        for run in decision.dunning:
+            self._wait(run.next_action_at, Kind.DUNNING, run.invoice_id)
         self.entries += decision.entries
         self.told += [Told(at, event) for event in decision.events]
 
@@ -336,6 +348,7 @@ class Shop:
             self.made |= {line.id: line for line in invoice.lines}
         if invoice.status is InvoiceStatus.DRAFT:
             self._wait(invoice.finalize_at, Kind.DRAFT, invoice.id)
+        self._wait(self.desk.due_at(invoice), Kind.DUNNING, invoice.id)
         for about in invoice.subscription_ids:
             self._keep_lines(invoice, about, is_new=is_new)
 
@@ -458,26 +471,8 @@ class Shop:
             case Kind.PAYMENT:
                 payment = self.payments[key]
                 return payment.due_at if payment.status is PaymentStatus.SCHEDULED else None
-
-
-DECLINED: Final = Declined(
-    DeclineInfo(
-        DeclineCategory.SOFT,
-        DeclineReason.INSUFFICIENT_FUNDS,
-        "simulated",
-        DeclineAdvice.RETRY_LATER,
-    )
-)
-
-
-def trial_balance(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
-    """Debits less credits of each (account, currency); they add up to zero."""
-    sums: dict[tuple[str, str], int] = {}
-    for entry in entries:
-        for account, amount in ((entry.debit, entry.amount), (entry.credit, -entry.amount)):
-            key = account.partition(":")[0], entry.currency
-            sums[key] = sums.get(key, 0) + amount
-    return sums
+            case Kind.DUNNING:
+                return self.desk.due_at(self.invoices[key])
 
 
 def _is_in_force(line: Line) -> bool:

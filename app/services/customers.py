@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import balances, decisions, events, payment_methods, tax_ids, views
+from app.db import balances, decisions, dunning_due, events, payment_methods, tax_ids, views
 from app.db import customers as rows
 from app.db.base import Row, Tx
 from app.db.views.base import Fields
@@ -106,7 +106,11 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdateCustomer) -> Row:
         fields |= cmd.changes
         fields["metadata"] = merged(_fields(before)["metadata"], metadata or {})
         await rows.update(tx, caller.merchant_id, cmd.id, fields)
-        return await _tell(tx, caller, before, now)
+        if default is not None:
+            await dunning_due.method_changed(tx, caller.merchant_id, cmd.id, default, now)
+        updated = await _tell(tx, caller, before, now)
+    rt.bell.ring_soon("dun")
+    return updated
 
 
 async def delete(rt: Runtime, caller: Caller, id: UUID, expected_version: int | None = None) -> Row:

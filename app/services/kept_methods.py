@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app import log
-from app.db import customers, events, kept_methods, payment_methods, views
+from app.db import customers, dunning_due, events, kept_methods, payment_methods, views
 from app.db.base import Row, Tx
 from app.db.inbox import Claimed
 from app.db.scope import Scope
@@ -66,6 +66,7 @@ async def keep(tx: Tx, session: Session, saved: SavedMethod, now: datetime) -> U
         await kept_methods.renew(tx, known, saved, now)
     if session.make_default:
         await customers.set_default_payment_method(tx, merchant_id, session.customer_id, method_id)
+    await dunning_due.method_changed(tx, merchant_id, session.customer_id, method_id, now)
     if is_new:
         await _tell(tx, merchant_id, method_id, Type.PAYMENT_METHOD_ATTACHED, now)
     return method_id
@@ -229,6 +230,8 @@ async def _renew(tx: Tx, row: Row, saved: SavedMethod, asked_at: datetime) -> No
     before = await views.one(tx, views.PAYMENT_METHOD, row["merchant_id"], row["id"])
     assert before is not None
     if await kept_methods.renew(tx, row, saved, asked_at):
+        about = row["merchant_id"], row["customer_id"], row["id"]
+        await dunning_due.method_changed(tx, *about, asked_at)
         await _tell(
             tx, row["merchant_id"], row["id"], Type.PAYMENT_METHOD_UPDATED, asked_at, before
         )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from app.db import customers, events, views
+from app.db import customers, dunning_due, events, views
 from app.db import payment_methods as rows
 from app.db.base import Row, Tx
 from app.domain.errors import Conflict, InvalidRequest
@@ -73,7 +73,12 @@ async def attach(rt: Runtime, caller: Caller, cmd: AttachPaymentMethod) -> Row:
             await customers.set_default_payment_method(
                 tx, caller.merchant_id, cmd.customer_id, method_id
             )
-        return await _tell(tx, caller, method_id, Type.PAYMENT_METHOD_ATTACHED, now=now)
+            await dunning_due.method_changed(
+                tx, caller.merchant_id, cmd.customer_id, method_id, now
+            )
+        attached = await _tell(tx, caller, method_id, Type.PAYMENT_METHOD_ATTACHED, now=now)
+    rt.bell.ring_soon("dun")
+    return attached
 
 
 async def update(rt: Runtime, caller: Caller, cmd: UpdatePaymentMethod) -> Row:
@@ -90,7 +95,12 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdatePaymentMethod) -> Row:
             merged(orjson.loads(before["metadata"]), cmd.changes.get("metadata") or {}),
         )
         await idempotency.answered(tx, caller, show("pm", cmd.id))
-        return await _load(tx, caller, cmd.id)
+        updated = await _load(tx, caller, cmd.id)
+        if any(before[name] != updated[name] for name in ("expiry_month", "expiry_year")):
+            now, customer = rt.clock.now(), before["customer_id"]
+            await dunning_due.method_changed(tx, caller.merchant_id, customer, cmd.id, now)
+    rt.bell.ring_soon("dun")
+    return updated
 
 
 async def detach(rt: Runtime, caller: Caller, id: UUID) -> Row:

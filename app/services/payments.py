@@ -6,6 +6,7 @@ settled in groups as they arrive.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,13 +15,14 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app import ids, log
-from app.db import accounts, decisions, payments, sends
+from app.db import accounts, decisions, dunning, payments, sends
 from app.db.base import Row, Tx
 from app.db.errors import Refused
 from app.db.scope import Scope
-from app.domain import collection, settling
+from app.domain import collection, dunning_following, settling
 from app.domain.collection import Bill
 from app.domain.decision import Decision
+from app.domain.dunning_following import Known
 from app.domain.errors import BillingError
 from app.domain.ids import NewId
 from app.domain.outcome import (
@@ -115,15 +117,41 @@ async def _begin(
         methods = await payments.methods(
             tx, [(p.merchant_id, p.payment_method_id) for p in due if p.payment_method_id]
         )
+        # What somebody asks for just now is tried, whatever is known of the method.
+        known = await dunning.planned(tx, _in_question(due, methods), now) if only is None else {}
         decided: list[Decision] = []
         calls: list[Call] = []
+        asked: Counter[tuple[UUID | None, int, str]] = Counter()
         for bill in bills:
+            payment = bill.payment
+            same = payment.payment_method_id, payment.amount, payment.currency
+            if _is_held_back(known.get(payment.id), payment, asked[same], now):
+                decided.append(collection.hold_back(payment))
+                continue
+            asked[same] += 1
             decision, call = _attempt(rt, bill, methods, now)
             decided.append(decision)
             if call is not None:
                 calls.append(call)
         await decisions.record(tx, decided, now)
     return calls, len(due) == limit
+
+
+def _in_question(due: Sequence[Payment], methods: dict[tuple[UUID, UUID], Row]) -> list[Payment]:
+    """Those that were tried before, or whose method said that it will not work again."""
+    found = []
+    for payment in due:
+        assert payment.payment_method_id is not None
+        method = methods.get((payment.merchant_id, payment.payment_method_id))
+        if payment.attempt_count or (method is not None and method["refused_at"] is not None):
+            found.append(payment)
+    return found
+
+
+def _is_held_back(known: Known | None, payment: Payment, also: int, now: datetime) -> bool:
+    if known is None or payment.payment_method_id is None:
+        return False
+    return dunning_following.is_held_back(known, payment.payment_method_id, now, also)
 
 
 def _attempt(
@@ -242,6 +270,7 @@ async def _settle(
     settled = (attempt for decision in decided for attempt in decision.attempts)
     paid = [attempt for attempt in settled if attempt.status is AttemptStatus.SUCCEEDED]
     await sends.keep_network_ids(tx, paid)
+    await sends.accept_again(tx, paid)
     succeeded = sum(payment.status is Status.SUCCEEDED for d in decided for payment in d.payments)
     return Collected(len(answers), succeeded)
 

@@ -13,6 +13,7 @@ from app.db import (
     billing,
     corrected,
     decisions,
+    dunning_due,
     offers,
     redemptions,
     subscriptions,
@@ -184,7 +185,12 @@ async def update(rt: Runtime, caller: Caller, cmd: UpdateSubscription) -> UUID:
         await subscriptions.set_options(tx, sub.id, edited.metadata, edited.automatic_tax)
         if "rates" in wanted:
             await subscriptions.set_tax_rates(tx, sub.id, [rate.id for rate in edited.rates])
+        method_id = wanted.get("payment_method_id")
+        if method_id is not None and method_id != sub.payment_method_id:
+            about = sub.merchant_id, sub.customer_id, method_id
+            await dunning_due.method_changed(tx, *about, now)
         await idempotency.answered(tx, caller, ids.show("sub", sub.id))
+    rt.bell.ring_soon("dun")
     return sub.id
 
 

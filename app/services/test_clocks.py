@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from app import ids, log
-from app.db import drafts, subscriptions
+from app.db import drafts, dunning_due, subscriptions
 from app.db import payments as payment_rows
 from app.db import test_clocks as rows
 from app.db.base import Row
@@ -21,6 +21,7 @@ from app.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import (
+    dunning,
     finalizing,
     idempotency,
     kept_methods,
@@ -121,6 +122,8 @@ async def _advance(rt: Runtime, clock: Row, progress: Callable[[Progress], None]
         invoices += ran.invoices
         await finalizing.finalize_due(rt, scope, at)
         collected += await payments.collect_due(rt, scope, at)
+        if (await dunning.look_due(rt, scope, at)).looked:
+            collected += await payments.collect_due(rt, scope, at)
         await look_ups.resolve_due(rt, scope, at)
         await refunds.resolve_due(rt, scope, at)
         await kept_methods.tell_expiring(rt, scope, at)
@@ -143,6 +146,7 @@ async def _next_due(rt: Runtime, scope: Scope) -> datetime | None:
             await subscriptions.next_due(tx, scope),
             await drafts.next_due(tx, scope),
             await payment_rows.next_due(tx, scope),
+            await dunning_due.next_due(tx, scope),
         ]
     return min((due for due in found if due is not None), default=None)
 

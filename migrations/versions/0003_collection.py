@@ -13,8 +13,10 @@ depends_on = None
 
 TABLES = (
     "event_batches",
+    "dunning_policies",
     "event_counters",
     "event_numbers",
+    "dunning_policy_plans",
     "reconciliations",
     "webhook_deliveries",
     "webhook_lanes",
@@ -22,6 +24,7 @@ TABLES = (
     "reconciliation_differences",
     "webhook_attempts",
     "setup_sessions",
+    "dunning_runs",
     "disputes",
 )
 
@@ -47,6 +50,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_event_batches")),
     )
     op.create_table(
+        "dunning_policies",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=True),
+        sa.Column("terms", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "metadata",
+            postgresql.JSON(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+        ),
+        sa.Column("active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint(
+            "active OR NOT is_default", name=op.f("ck_dunning_policies_default_is_active")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id"], ["merchants.id"], name=op.f("fk_dunning_policies_merchants")
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_dunning_policies")),
+        sa.UniqueConstraint("merchant_id", "code", name="uq_dunning_policies_code"),
+    )
+    op.create_index(
+        "uq_dunning_policies_default",
+        "dunning_policies",
+        ["merchant_id"],
+        unique=True,
+        postgresql_where=sa.text("is_default"),
+    )
+    op.create_index(
+        "uq_dunning_policies_segment",
+        "dunning_policies",
+        ["merchant_id", "segment"],
+        unique=True,
+        postgresql_where=sa.text("segment IS NOT NULL AND active"),
+    )
+    op.create_table(
         "event_counters",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("last_number", sa.BigInteger(), nullable=False),
@@ -68,6 +112,29 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_event_numbers")),
         sa.UniqueConstraint("merchant_id", "event_id", name="uq_event_numbers_event_id"),
+    )
+    op.create_table(
+        "dunning_policy_plans",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("plan_id", sa.UUID(), nullable=False),
+        sa.Column("policy_id", sa.UUID(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "plan_id"],
+            ["plans.merchant_id", "plans.id"],
+            name=op.f("fk_dunning_policy_plans_plans"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "policy_id"],
+            ["dunning_policies.merchant_id", "dunning_policies.id"],
+            name=op.f("fk_dunning_policy_plans_policy_id"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "plan_id", name=op.f("pk_dunning_policy_plans")),
+    )
+    op.create_index(
+        "ix_dunning_policy_plans_policy_id",
+        "dunning_policy_plans",
+        ["merchant_id", "policy_id"],
+        unique=False,
     )
     op.create_table(
         "reconciliations",
@@ -447,6 +514,132 @@ def upgrade() -> None:
         "uq_setup_sessions_code", "setup_sessions", ["merchant_id", "code"], unique=True
     )
     op.create_table(
+        "dunning_runs",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("invoice_id", sa.UUID(), nullable=False),
+        sa.Column("customer_id", sa.UUID(), nullable=False),
+        sa.Column("policy_id", sa.UUID(), nullable=True),
+        sa.Column("collection_method", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("paid_before", sa.BigInteger(), nullable=False),
+        sa.Column("terms", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("zone", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("failed_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("step", sa.SmallInteger(), nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), nullable=False),
+        sa.Column("next_attempt_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("next_action_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("waiting_for", sa.Text(), nullable=True),
+        sa.Column("first_category", sa.Text(), nullable=True),
+        sa.Column("last_category", sa.Text(), nullable=True),
+        sa.Column("last_code", sa.Text(), nullable=True),
+        sa.Column("blocked_method_id", sa.UUID(), nullable=True),
+        sa.Column("changed_method_id", sa.UUID(), nullable=True),
+        sa.Column("method_changed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("paused_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("ended_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("end_reason", sa.Text(), nullable=True),
+        sa.Column("final_action", sa.Text(), nullable=True),
+        sa.Column("amount_recovered", sa.BigInteger(), nullable=False),
+        sa.Column("recovered_by_attempt", sa.SmallInteger(), nullable=True),
+        sa.Column("parked_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("parked_reason", sa.Text(), nullable=True),
+        sa.Column("test_clock_id", sa.UUID(), nullable=True),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "(status = 'paused') = (paused_at IS NOT NULL)", name=op.f("ck_dunning_runs_paused")
+        ),
+        sa.CheckConstraint(
+            "(status IN ('active', 'paused')) = (ended_at IS NULL)",
+            name=op.f("ck_dunning_runs_ended"),
+        ),
+        sa.CheckConstraint(
+            "collection_method IN ('charge_automatically', 'send_invoice')",
+            name=op.f("ck_dunning_runs_collection_method"),
+        ),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_dunning_runs_currency")),
+        sa.CheckConstraint(
+            "end_reason IN ('paid', 'exhausted', 'configuration', 'credited', 'voided', 'written_off', 'subscription_ended', 'by_hand')",
+            name=op.f("ck_dunning_runs_end_reason"),
+        ),
+        sa.CheckConstraint(
+            "final_action IN ('cancel', 'unpaid', 'pause', 'keep')",
+            name=op.f("ck_dunning_runs_final_action"),
+        ),
+        sa.CheckConstraint(
+            "first_category IN ('hard', 'soft', 'action_required', 'fraud', 'configuration')",
+            name=op.f("ck_dunning_runs_first_category"),
+        ),
+        sa.CheckConstraint(
+            "last_category IN ('hard', 'soft', 'action_required', 'fraud', 'configuration')",
+            name=op.f("ck_dunning_runs_last_category"),
+        ),
+        sa.CheckConstraint(
+            "status = 'active' OR (next_attempt_at IS NULL AND next_action_at IS NULL)",
+            name=op.f("ck_dunning_runs_over_is_over"),
+        ),
+        sa.CheckConstraint(
+            "status = 'recovered' OR amount_recovered = 0", name=op.f("ck_dunning_runs_recovered")
+        ),
+        sa.CheckConstraint(
+            "status IN ('active', 'paused', 'stopped', 'recovered', 'exhausted')",
+            name=op.f("ck_dunning_runs_status"),
+        ),
+        sa.CheckConstraint(
+            "waiting_for IN ('payment_method', 'customer')",
+            name=op.f("ck_dunning_runs_waiting_for"),
+        ),
+        sa.CheckConstraint(
+            "(ended_at IS NULL) = (end_reason IS NULL)",
+            name=op.f("ck_dunning_runs_ended_for_a_reason"),
+        ),
+        sa.CheckConstraint(
+            "amount > 0 AND paid_before >= 0 AND amount_recovered >= 0",
+            name=op.f("ck_dunning_runs_amount"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "blocked_method_id"],
+            ["payment_methods.merchant_id", "payment_methods.id"],
+            name=op.f("fk_dunning_runs_blocked_method_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "customer_id"],
+            ["customers.merchant_id", "customers.id"],
+            name=op.f("fk_dunning_runs_customers"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "invoice_id"],
+            ["invoices.merchant_id", "invoices.id"],
+            name=op.f("fk_dunning_runs_invoices"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "policy_id"],
+            ["dunning_policies.merchant_id", "dunning_policies.id"],
+            name=op.f("fk_dunning_runs_policy_id"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_dunning_runs")),
+        sa.UniqueConstraint("merchant_id", "invoice_id", name="uq_dunning_runs_invoice_id"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_dunning_runs_due",
+        "dunning_runs",
+        ["next_action_at"],
+        unique=False,
+        postgresql_where=sa.text("next_action_at IS NOT NULL AND parked_at IS NULL"),
+    )
+    op.create_index(
+        "ix_dunning_runs_live",
+        "dunning_runs",
+        ["merchant_id", "customer_id"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('active', 'paused')"),
+    )
+    op.create_table(
         "disputes",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
@@ -564,6 +757,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'received'"),
     )
+    op.create_index(
+        "ix_invoices_overdue",
+        "invoices",
+        ["due_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'open' AND collection_method = 'send_invoice'"),
+    )
     op.add_column(
         "payment_attempts",
         sa.Column("request", postgresql.JSON(astext_type=sa.Text()), nullable=True),
@@ -591,6 +791,10 @@ def upgrade() -> None:
     op.add_column(
         "payment_methods",
         sa.Column("is_usable", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+    )
+    op.add_column(
+        "payment_methods",
+        sa.Column("refused_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
     )
     op.add_column(
         "payment_methods",
@@ -853,6 +1057,7 @@ def downgrade() -> None:
     op.drop_column("payment_methods", "detach_due_at")
     op.drop_column("payment_methods", "expiry_notice")
     op.drop_column("payment_methods", "refreshed_at")
+    op.drop_column("payment_methods", "refused_at")
     op.drop_column("payment_methods", "is_usable")
     op.drop_column("payment_methods", "fingerprint")
     op.drop_column("payment_methods", "network_transaction_amount")
@@ -861,6 +1066,11 @@ def downgrade() -> None:
     op.drop_column("payment_attempts", "absent_since")
     op.drop_column("payment_attempts", "last_sent_at")
     op.drop_column("payment_attempts", "request")
+    op.drop_index(
+        "ix_invoices_overdue",
+        table_name="invoices",
+        postgresql_where=sa.text("status = 'open' AND collection_method = 'send_invoice'"),
+    )
     op.drop_index(
         "ix_inbound_events_subject",
         table_name="inbound_events",
@@ -943,6 +1153,17 @@ def downgrade() -> None:
     )
     op.drop_index("ix_disputes_payment_id", table_name="disputes")
     op.drop_table("disputes")
+    op.drop_index(
+        "ix_dunning_runs_live",
+        table_name="dunning_runs",
+        postgresql_where=sa.text("status IN ('active', 'paused')"),
+    )
+    op.drop_index(
+        "ix_dunning_runs_due",
+        table_name="dunning_runs",
+        postgresql_where=sa.text("next_action_at IS NOT NULL AND parked_at IS NULL"),
+    )
+    op.drop_table("dunning_runs")
     op.drop_index("uq_setup_sessions_code", table_name="setup_sessions")
     op.drop_index(
         "ix_setup_sessions_look_up",
@@ -992,8 +1213,21 @@ def downgrade() -> None:
     )
     op.drop_index("ix_reconciliations_gateway_account_id", table_name="reconciliations")
     op.drop_table("reconciliations")
+    op.drop_index("ix_dunning_policy_plans_policy_id", table_name="dunning_policy_plans")
+    op.drop_table("dunning_policy_plans")
     op.drop_table("event_numbers")
     op.drop_table("event_counters")
+    op.drop_index(
+        "uq_dunning_policies_segment",
+        table_name="dunning_policies",
+        postgresql_where=sa.text("segment IS NOT NULL AND active"),
+    )
+    op.drop_index(
+        "uq_dunning_policies_default",
+        table_name="dunning_policies",
+        postgresql_where=sa.text("is_default"),
+    )
+    op.drop_table("dunning_policies")
     op.drop_table("event_batches")
     op.create_index(
         "uq_payments_live",

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from app.bell import Silent
 from app.clock import ManualClock
+from app.domain.dunning_policy import DEFAULT, document
 from app.ids import new_id, parse, show
 from app.main import create_app
 from app.runtime import Runtime, open_runtime
@@ -189,6 +190,23 @@ async def disputed(administrator, payment: str) -> str:
     return show("dp", row["id"])
 
 
+async def dunned(api: Api, administrator, invoice: str, plan: str) -> dict[str, str]:
+    """A policy for the plan, and the dunning of an invoice, put there by hand."""
+    policy = await api.new("dunning_policies", code="soft", name="Soft", plan_ids=[plan])
+    row = await administrator.fetchrow(
+        "INSERT INTO dunning_runs (merchant_id, id, invoice_id, customer_id, collection_method,"
+        " currency, amount, paid_before, terms, zone, status, failed_at, step, attempts,"
+        " amount_recovered, ended_at, end_reason, created_at, version)"
+        " SELECT i.merchant_id, $2, i.id, i.customer_id, i.collection_method, i.currency, 1, 0,"
+        " $3, 'UTC', 'stopped', i.created_at, 0, 1, 0, i.created_at, 'by_hand', i.created_at, 1"
+        " FROM invoices i WHERE i.id = $1 RETURNING id",
+        parse("inv", invoice),
+        new_id(),
+        json.dumps(document(DEFAULT)),
+    )
+    return {"dunning_policy": policy["id"], "dunning_run": show("dun", row["id"])}
+
+
 async def compared(api: Api, administrator, account: str) -> dict[str, str]:
     """A comparison, and a difference that it could have found."""
     made, found = await api.new("reconciliations", gateway_account_id=account), new_id()
@@ -292,6 +310,7 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "feature": feature["id"],
             "gateway_account": account["id"],
             "dispute": await disputed(administrator, payment["id"]),
+            **await dunned(api, administrator, invoice["id"], plan["id"]),
             **await at_the_gateway(api, account["id"], customer["id"]),
             "invoice": invoice["id"],
             "line": invoice["lines"][0]["id"],

@@ -14,7 +14,7 @@ from app.api.endpoint import Endpoint
 from app.cli.openapi import DOCUMENT, for_clients, render
 from app.domain.event import Type
 from app.ids import parse
-from app.services import inbox_settling, reconciliation
+from app.services import inbox_settling, reconciliation, test_clocks
 from tests import gateway_events
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_operations_are_named_for_what_they_do(document) -> None:
         "repair dismiss "
         "revoke calculate seed change pause resume preview explain finalize put release "
         "execute disable enable check retry open complete reveal rotate ping replay resend "
-        "resolve"
+        "resolve reverse stop"
     )
     for name in names:
         assert name.split("_")[0] in verbs.split(), name
@@ -173,6 +173,7 @@ async def test_every_event_is_as_its_schema_says(
     await happen(shop)
     await enter_a_method(shop, simulator, administrator)
     await dispute_a_charge(rt, shop, simulator, administrator)
+    await fail_to_pay(rt, shop)
     await reconciliation.run_due(rt)
     components = closed(document)
     seen, after = set(), 0
@@ -189,6 +190,21 @@ async def test_every_event_is_as_its_schema_says(
         if not page["has_more"]:
             break
     assert seen == {event_schemas.noun_of(type_) for type_ in Type}
+
+
+async def fail_to_pay(rt, shop) -> None:
+    """A renewal that is declined, and dunned to its end."""
+    clock = await shop.api.new("test_clocks", frozen_at="2031-01-31T09:00:00Z")
+    customer = await shop.api.new("customers", test_clock_id=clock["id"])
+    pay = {"customer_id": customer["id"], "make_default": True}
+    await shop.api.new("payment_methods", gateway_reference="pm_sim_ok_dunned", **pay)
+    items = [{"price_id": shop["price"]}]
+    await shop.api.new("subscriptions", customer_id=customer["id"], items=items)
+    bad = "pm_sim_declined_insufficient_funds_dunned"
+    await shop.api.new("payment_methods", gateway_reference=bad, **pay)
+    target = {"frozen_at": "2031-03-20T00:00:00Z"}
+    await shop.api.post(f"/v1/test_clocks/{clock['id']}/advance", target, status=202)
+    await test_clocks.advance_all(rt)
 
 
 def closed(document: dict) -> dict:

@@ -50,6 +50,12 @@ BODIES = {
         {"code": "MY", "name": "Mine", "percent_off": "10", "price_ids": ["price"]},
     ],
     "update_coupon": [{"active": False}],
+    "create_dunning_policy": [{"code": "mine", "name": "Mine", "plan_ids": ["plan"]}],
+    "update_dunning_policy": [{"name": "Mine"}],
+    "pause_dunning_run": [{}],
+    "resume_dunning_run": [{}],
+    "stop_dunning_run": [{}],
+    "retry_dunning_run": [{}],
     "create_promotion_code": [
         {"coupon_id": "coupon"},
         {"coupon_id": "own:coupon", "customer_id": "customer"},

@@ -101,6 +101,7 @@ async def test_no_role_of_ours_can_step_over_the_policies(
     assert {(row["table_name"], row["privilege_type"]) for row in may} == {
         ("addon_plans", "DELETE"),
         ("customer_tax_ids", "DELETE"),
+        ("dunning_policy_plans", "DELETE"),
         ("event_batches", "DELETE"),
         ("idempotency_keys", "DELETE"),
         ("inbound_events", "DELETE"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.domain.decision import Decision
 from app.domain.invoice import Invoice, Status
+from app.domain.ledger import trial_balance
 from app.domain.preview import preview
-from app.domain.shop import trial_balance
 from app.domain.subscription import Subscription
 from tests.domain.lives import Life, amounts
 

@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 
 from app.domain import simulation
+from app.domain.dunning_policy import FinalAction, Step
 from app.domain.errors import InvalidRequest, NotFound
+from app.domain.ledger import trial_balance
 from app.domain.policy import When
 from app.domain.pricing import SCALE
-from app.domain.shop import trial_balance
 from app.services import simulations
 from app.services.changes import ChangedItem, ChangeSubscription
 from app.services.simulations import Simulate
@@ -64,21 +65,38 @@ async def test_an_upgrade_in_the_middle_of_march(world: World) -> None:
     assert (await world.invoice(sub))["total"] == 1500
 
 
-async def test_declined_payments_are_tried_again_until_it_is_left_past_due(world: World) -> None:
+async def test_declined_payments_are_dunned_by_the_merchants_policy(world: World) -> None:
+    await world.policy(is_default=True)
     sub = await world.subscribed("1000")
     failing = simulation.Failing(at=at(2026, 2, 1), times=2)
     made = await simulate(world, failing, subscription_id=sub, months=1)
-    # Declined on 28 February, the last instant of the month, and on 3 March; paid on 6 March.
+    # Declined on 28 February, the last instant of the month, and on 1 March; paid on 3 March.
     assert [e for e in told(made) if e.startswith("payment.")] == ["payment.failed"]
     longer = await simulate(world, failing, subscription_id=sub, months=2)
     payments = [e for e in told(longer) if e.startswith("payment.")]
     assert payments[:3] == ["payment.failed", "payment.failed", "payment.succeeded"]
+    assert told(longer).count("dunning_run.recovered") == 1
     for_good = simulation.Failing(at=at(2026, 2, 1), times=99)
     made = await simulate(world, for_good, subscription_id=sub, months=2)
-    assert made.shop.subscriptions[sub].status == "past_due"
-    paying = simulation.Succeeding(at=at(2026, 3, 20))
+    assert made.shop.subscriptions[sub].status == "canceled"
+    assert told(made).count("payment.failed") == 5
+    assert told(made)[-1] == "dunning_run.exhausted"
+    paying = simulation.Succeeding(at=at(2026, 3, 4))
     made = await simulate(world, for_good, paying, subscription_id=sub, months=2)
     assert made.shop.subscriptions[sub].status == "active"
+
+
+async def test_what_is_dunned_already_goes_on_in_a_simulation(world: World) -> None:
+    await world.policy(steps=(Step(40),), final_action=FinalAction.UNPAID, is_default=True)
+    sub = await world.subscribed("1000")
+    [row] = await world.fetch("SELECT customer_id FROM subscriptions")
+    await world.attach(row["customer_id"], "pm_sim_declined_do_not_honor")
+    await world.advance_quietly(days=28)
+    for_good = simulation.Failing(at=at(2026, 3, 1), times=99)
+    made = await simulate(world, for_good, subscription_id=sub, months=3)
+    assert made.shop.subscriptions[sub].status == "unpaid"
+    paid = await simulate(world, subscription_id=sub, months=3)
+    assert told(paid).count("dunning_run.recovered") == 1
 
 
 async def test_a_dearer_price_for_everybody(world: World) -> None:

@@ -12,6 +12,7 @@ from app.db.tables.customer import (
     payment_methods,
 )
 from app.db.tables.documents import document_logos, document_settings
+from app.db.tables.dunning import dunning_policies, dunning_policy_plans, dunning_runs
 from app.db.tables.gateway import disputes, gateway_customers, inbound_events, setup_sessions
 from app.db.tables.invoice import (
     credit_note_lines,
@@ -87,6 +88,9 @@ __all__ = [
     "disputes",
     "document_logos",
     "document_settings",
+    "dunning_policies",
+    "dunning_policy_plans",
+    "dunning_runs",
     "event_batches",
     "event_counters",
     "event_numbers",

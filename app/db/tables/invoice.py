@@ -81,6 +81,11 @@ invoices = tenant_table(
     Index("ix_invoices_customer_id", "merchant_id", "customer_id"),
     Index("ix_invoices_open", "merchant_id", "due_at", postgresql_where=text("status = 'open'")),
     Index(
+        "ix_invoices_overdue",
+        "due_at",
+        postgresql_where=text("status = 'open' AND collection_method = 'send_invoice'"),
+    ),
+    Index(
         "ix_invoices_finalize_at",
         "finalize_at",
         postgresql_where=text("status = 'draft' AND test_clock_id IS NULL"),

@@ -16,6 +16,7 @@ from app.db.views.customer import (
     SETUP_SESSION,
 )
 from app.db.views.documents import DOCUMENT_SETTINGS
+from app.db.views.dunning import DUNNING_POLICY, DUNNING_RUN
 from app.db.views.invoicing import CREDIT_NOTE, CREDIT_NOTE_LINE, PENDING_ITEM
 from app.db.views.offers import (
     COUPON,
@@ -47,6 +48,8 @@ ALL: Final = (
     DISCOUNT,
     DISPUTE,
     DOCUMENT_SETTINGS,
+    DUNNING_POLICY,
+    DUNNING_RUN,
     EVENT,
     FEATURE,
     GATEWAY_ACCOUNT,
@@ -95,6 +98,8 @@ __all__ = [
     "DISCOUNT",
     "DISPUTE",
     "DOCUMENT_SETTINGS",
+    "DUNNING_POLICY",
+    "DUNNING_RUN",
     "EVENT",
     "FEATURE",
     "GATEWAY_ACCOUNT",
