@@ -44,6 +44,9 @@ Url = Annotated[
         examples=["https://shop.example.com/account/cards"],
     ),
 ]
+Parameters = dict[
+    Annotated[str, Field(min_length=1, max_length=100)], Annotated[str, Field(max_length=4_000)]
+]
 ClientToken = Annotated[
     str,
     Field(
@@ -83,6 +86,15 @@ class SetupSessionCreate(Input):
             examples=["+49 30 901820"],
         ),
     ] = None
+    parameters: Annotated[
+        Parameters,
+        Field(
+            max_length=PARAMETERS_MAX,
+            description="What else this gateway's set-up may be told, in its own words: its page "
+            "in the documentation names them. Not kept here.",
+            examples=[{"payment_source": "card"}],
+        ),
+    ] = Field(default_factory=dict)
     make_default: Annotated[
         Flag, Field(description="Pay the customer's invoices with it from then on.")
     ] = False
@@ -99,10 +111,7 @@ class SetupSessionOpen(Input):
 class SetupSessionComplete(Input):
     client_token: ClientToken | None = None
     parameters: Annotated[
-        dict[
-            Annotated[str, Field(min_length=1, max_length=100)],
-            Annotated[str, Field(max_length=4_000)],
-        ],
+        Parameters,
         Field(
             max_length=PARAMETERS_MAX,
             description="What the gateway's script gave the page; none: just ask how it stands.",

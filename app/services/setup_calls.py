@@ -60,6 +60,8 @@ class Handover:
     client_secret: str | None = None
     redirect_url: str | None = None
     parameters: Mapping[str, str] | None = None
+    said: Mapping[str, str] | None = None
+    """What the gateway is told at the beginning, in its own words."""
 
 
 async def begin(rt: Runtime, gateway: Gateway, session: Session, terms: Row) -> SetupOutcome:
@@ -76,6 +78,7 @@ async def begin(rt: Runtime, gateway: Gateway, session: Session, terms: Row) -> 
         amount_max_minor=terms["amount_max"],
         expires_at=terms["mandate_expires_at"],
         description=terms["description"],
+        parameters=handover.said or NOTHING,
     )
     try:
         return await gateway.start_setup(request)
@@ -189,11 +192,13 @@ def _handed(rt: Runtime, after: Session, terms: Row, outcome: SetupOutcome) -> s
     sealed: str | None = terms["handover_ciphertext"]
     if not isinstance(outcome, SetupStarted):
         return sealed
+    known = unsealed(rt, after, terms)
     handover = Handover(
-        unsealed(rt, after, terms).customer,
+        known.customer,
         outcome.client_secret,
         outcome.redirect_url,
         outcome.parameters,
+        known.said,
     )
     return sealed_of(rt, after, handover)
 

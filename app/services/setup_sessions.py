@@ -48,6 +48,8 @@ class CreateSetupSession:
     mandate_expires_at: datetime | None = None
     description: str | None = None
     phone: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What else this gateway is told, in its own words."""
     make_default: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -154,7 +156,9 @@ async def _new(
     return NewSession(
         session=session,
         client_token_hash=hashed,
-        handover_ciphertext=setup_calls.sealed_of(rt, session, Handover(_details(customer, cmd))),
+        handover_ciphertext=setup_calls.sealed_of(
+            rt, session, Handover(_details(customer, cmd), said=dict(cmd.parameters))
+        ),
         return_url=cmd.return_url,
         cancel_url=cmd.cancel_url,
         currency=cmd.currency,

@@ -226,6 +226,37 @@ async def test_a_wallet_is_approved_kept_once_and_charged(shop: Shop, fault: str
     await shop.assert_agreed()
 
 
+async def test_a_card_is_entered_in_the_shop_s_page_kept_and_charged(shop: Shop) -> None:
+    customer = await shop.world.customer(None)
+    where = {"return_url": "https://shop.example/back", "make_default": True}
+    cmd = CreateSetupSession(customer, parameters={"payment_source": "card"}, **where)
+    opened = await setup_sessions.create(shop.world.rt, shop.world.caller, cmd)
+    assert (opened.session["flow"], opened.handover.redirect_url) == ("checkout", None)
+    assert opened.handover.parameters is not None
+    session = opened.session["id"]
+    assert await complete(shop, session) == "open"
+    shop.paypal.approve(opened.handover.parameters["setup_token"])
+    assert await complete(shop, session) == "completed"
+    [method] = await kept(shop)
+    assert (method["type"], method["is_usable"]) == ("card", True)
+    await shop.world.told()
+    await shop.world.subscribe(customer, await shop.world.price("1000", unit=Unit.DAY))
+    await shop.world.expect(*STARTED)
+    await shop.assert_agreed()
+
+
+async def test_what_paypal_does_not_know_fails_the_session(shop: Shop) -> None:
+    where = {"return_url": "https://shop.example/back"}
+    cmd = CreateSetupSession(
+        await shop.world.customer(None), parameters={"payment_source": "gold"}, **where
+    )
+    opened = await setup_sessions.create(shop.world.rt, shop.world.caller, cmd)
+    assert (opened.session["status"], opened.session["failure_code"]) == (
+        "failed",
+        "gateway_refused",
+    )
+
+
 async def test_what_the_customer_takes_back_at_paypal_is_not_charged_any_more(shop: Shop) -> None:
     _, session = await approved(shop)
     assert await complete(shop, session) == "completed"
