@@ -30,7 +30,7 @@ PREFIXES: Final = frozenset(
     """
     mer key cus pm plan price ftr cpn dis txr sub si inv il pay att re cn clock evt we del req gwa
     bt le pi cnl dset promo offer link rdm mtr ue txi txreg sch sched pmg ine setup dp dpol
-    dun
+    dun plink
     """.split()  # noqa: SIM905  one word each, read at a glance
 )
 

@@ -30,6 +30,8 @@ class Access(StrEnum):
     """Whoever runs the service."""
     GATEWAY = "gateway"
     """No key at all: whoever proves it by a gateway's signature."""
+    LINK = "link"
+    """No key at all: whoever holds a payment link, whose token is in the address."""
 
 
 @dataclass(frozen=True, slots=True)

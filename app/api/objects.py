@@ -369,7 +369,16 @@ class Payment(Output):
     attempt_count: int
     failure_code: Annotated[str | None, Field(examples=["insufficient_funds"])]
     failure_category: str | None
-    action_url: str | None
+    action_url: Annotated[
+        str | None, Field(description="The gateway's page where the customer confirms it.")
+    ]
+    hosted_url: Annotated[
+        str | None,
+        Field(
+            description="In the event `payment.action_required` alone: a payment link to the page "
+            "here, good for thirty days. Whoever has it sees the invoice, and may pay it."
+        ),
+    ]
     due_at: At | None
     test_clock_id: c.TestClockId | None
     created_at: At

@@ -140,6 +140,8 @@ VERSIONED: Final = frozenset(
     }
 )
 """What heeds If-Match though it is a POST."""
+KEYLESS: Final = frozenset({Access.GATEWAY, Access.LINK})
+"""No caller's key, and so no Idempotency-Key of theirs."""
 SCHEMAS: Final = "#/components/schemas/"
 RENAMED: Final[Mapping[str, str]] = {
     "Collection": "CollectionMethod",
@@ -248,7 +250,7 @@ def _complete_operation(route: Endpoint, operation: dict[str, Any]) -> None:
         operation["responses"][status] = _problem_ref(status)
     operation["responses"] = dict(sorted(operation["responses"].items()))
     names = []
-    if route.need.verb == "write" and route.need.access is not Access.GATEWAY:
+    if route.need.verb == "write" and route.need.access not in KEYLESS:
         names.append("IdempotencyKey")
     if _heeds_version(route):
         names.append("IfMatch")
@@ -271,7 +273,9 @@ def _statuses(route: Endpoint) -> Iterator[str]:
     if route.need.access is Access.GATEWAY:
         yield from ("400", "404", "413", "503")
         return
-    yield from ("401", "403", "422", "429", "500", "503")
+    yield from ("422", "429", "500", "503")
+    if route.need.access is not Access.LINK:
+        yield from ("401", "403")
     if "{" in route.path:
         yield "404"
     if route.need.verb == "write":
@@ -290,7 +294,7 @@ def _security(access: Access) -> list[dict[str, list[str]]]:
     match access:
         case Access.ADMIN:
             return [{"AdminKey": []}]
-        case Access.GATEWAY:
+        case Access.GATEWAY | Access.LINK:
             return []
         case Access.PUBLISHABLE:
             return [{"SecretKey": []}, {"SecretKeyBasic": []}, {"PublishableKey": []}]

@@ -29,26 +29,28 @@ def render(document: Document) -> Page:
     """The document as a page in its language."""
     document = text.clean(document)
     data = sheet.build(document)
-    style = _style().replace("ACCENT", document.branding.accent_color)
-    body = _template().render(
+    style_ = style(document.branding.accent_color)
+    body = template("document.html").render(
         d=data,
         w=data["words"],
-        style=Markup(style),  # noqa: S704  ours; the colour in it is six hexadecimal digits
-        logo=_data_url(document.branding.logo),
+        style=Markup(style_),  # noqa: S704  ours; the colour in it is six hexadecimal digits
+        logo=data_url(document.branding.logo),
         link=_web_link(data["link"]),
     )
-    return Page(body.encode(), _policy(style))
+    return Page(body.encode(), policy(style_))
 
 
-def _policy(style: str) -> str:
+def policy(style: str, form_action: str = "'none'") -> str:
+    """The Content-Security-Policy of a page with this style and nothing else."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"base-uri 'none'; form-action {form_action}; frame-ancestors 'none'"
     )
 
 
-def _data_url(logo: Logo | None) -> str | None:
+def data_url(logo: Logo | None) -> str | None:
+    """The picture as an address that holds it."""
     if logo is None:
         return None
     return f"data:{logo.media_type};base64,{base64.b64encode(logo.data).decode()}"
@@ -59,13 +61,19 @@ def _web_link(link: str | None) -> str | None:
     return link if link is not None and urlsplit(link).scheme in {"https", "http"} else None
 
 
+def style(accent_color: str) -> str:
+    """The style of documents, in the seller's colour."""
+    return _style().replace("ACCENT", accent_color)
+
+
 @lru_cache(maxsize=1)
 def _style() -> str:
     return (TEMPLATES / "document.css").read_text("utf-8")
 
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
+@lru_cache(maxsize=8)
+def template(name: str) -> Template:
+    """A template of ours, in which every value is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -73,4 +81,4 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("document.html")
+    return environment.get_template(name)

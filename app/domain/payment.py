@@ -94,6 +94,8 @@ class Payment:
     """What of it was more than remained, and became the customer's credit."""
     reversed_at: datetime | None = None
     reversal_reason: str | None = None
+    hosted_url: str | None = None
+    """A page of ours where its customer goes on; told in an event, and kept nowhere else."""
     version: int = 1
 
     @property
@@ -120,6 +122,7 @@ class Payment:
             "failure_code": self.failure_code,
             "failure_category": self.failure_category,
             "action_url": self.action_url,
+            "hosted_url": self.hosted_url,
             "due_at": self.due_at,
             "created_at": self.created_at,
             "succeeded_at": self.succeeded_at,

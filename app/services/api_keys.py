@@ -47,6 +47,7 @@ NOUNS: Final = (
     "ledger",
     "meters",
     "offers",
+    "payment_links",
     "payment_methods",
     "payments",
     "plans",

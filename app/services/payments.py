@@ -39,7 +39,7 @@ from app.gateways.pace import WAIT_SECONDS_MAX
 from app.gateways.requests import ChargeRequest
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import charging
+from app.services import charging, payment_links
 from app.services.opening import open_account
 
 CHUNK: Final = 500
@@ -266,6 +266,7 @@ async def _settle(
         decision = _decide(whole, attempt, outcomes[key], now, settle)
         subs |= {(sub.merchant_id, sub.id): sub for sub in decision.subscriptions}
         decided.append(decision)
+    decided = await payment_links.hosted(tx, decided, now)
     await decisions.record(tx, decided, now)
     settled = (attempt for decision in decided for attempt in decision.attempts)
     paid = [attempt for attempt in settled if attempt.status is AttemptStatus.SUCCEEDED]

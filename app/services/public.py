@@ -38,6 +38,7 @@ REFERENCES: Final[Mapping[str, str]] = {
     "offer_id": "offer",
     "offer_link_id": "link",
     "payment_id": "pay",
+    "payment_link_id": "plink",
     "payment_method_id": "pm",
     "plan_id": "plan",
     "policy_id": "dpol",

@@ -226,6 +226,8 @@ BODIES = {
     "create_reconciliation": [{"gateway_account_id": "gateway_account"}],
     "repair_reconciliation_difference": [{}],
     "dismiss_reconciliation_difference": [{"note": "no"}],
+    "create_payment_link": [{"invoice_id": "invoice"}],
+    "revoke_payment_link": [{}],
     "create_payment": [{"invoice_id": "invoice", "method": "cash", "amount": 1}],
     "reverse_payment": [{}],
     "cancel_payment": [{}],

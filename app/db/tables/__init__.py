@@ -33,6 +33,7 @@ from app.db.tables.offers import (
     redemptions,
 )
 from app.db.tables.payment import payment_attempts, payments, refunds
+from app.db.tables.payment_links import payment_links
 from app.db.tables.platform import (
     api_keys,
     audit_log,
@@ -114,6 +115,7 @@ __all__ = [
     "offer_links",
     "offers",
     "payment_attempts",
+    "payment_links",
     "payment_methods",
     "payments",
     "pending_items",

@@ -12,6 +12,7 @@ from app.db.views.customer import (
     DISPUTE,
     GATEWAY_ACCOUNT,
     INBOUND_EVENT,
+    PAYMENT_LINK,
     PAYMENT_METHOD,
     SETUP_SESSION,
 )
@@ -61,6 +62,7 @@ ALL: Final = (
     OFFER,
     OFFER_LINK,
     PAYMENT,
+    PAYMENT_LINK,
     PAYMENT_METHOD,
     PENDING_ITEM,
     PLAN,
@@ -111,6 +113,7 @@ __all__ = [
     "OFFER",
     "OFFER_LINK",
     "PAYMENT",
+    "PAYMENT_LINK",
     "PAYMENT_METHOD",
     "PENDING_ITEM",
     "PLAN",

@@ -140,8 +140,8 @@ PAYMENT = View(
     columns="""
         t.id, t.invoice_id, t.customer_id, t.payment_method_id, t.status, t.currency, t.amount,
         t.amount_captured, t.amount_refunded, t.amount_refund_reserved, t.attempt_count,
-        t.failure_code, t.failure_category, t.action_url, t.due_at, t.test_clock_id,
-        t.created_at, t.succeeded_at,
+        t.failure_code, t.failure_category, t.action_url, NULL::text AS hosted_url, t.due_at,
+        t.test_clock_id, t.created_at, t.succeeded_at,
         CASE WHEN t.offline_method IS NULL THEN 'gateway' ELSE 'offline' END AS kind,
         t.offline_method, t.reference, t.note, t.received_at, t.amount_to_balance, t.reversed_at,
         t.reversal_reason, t.version

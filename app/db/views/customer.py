@@ -28,6 +28,18 @@ CUSTOMER = View(
     shown="t.deleted_at IS NULL",
 )
 
+PAYMENT_LINK = View(
+    object="payment_link",
+    prefix="plink",
+    table="payment_links",
+    columns="""
+        t.id, t.invoice_id, t.last_four, t.return_url, t.expires_at, t.created_at, t.revoked_at,
+        t.version
+    """,
+    filters={**CREATED, "invoice_id": "t.invoice_id = {}"},
+    references={"invoice": "invoice"},
+)
+
 PAYMENT_METHOD = View(
     object="payment_method",
     prefix="pm",
