@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from app.db.base import Row, Tx
 from app.db.views.base import Source
+
+CHOICES_MAX: Final = 20
+"""Methods, and accounts, that a page offers: more than anybody looks through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ async def payment(source: Source, merchant_id: UUID, invoice_id: UUID) -> Row | 
 async def methods(source: Source, merchant_id: UUID, customer_id: UUID) -> list[Row]:
     """What a customer may pay with: what is kept and can be charged, the default first."""
     return await source.fetch(
-        """
+        f"""
         SELECT m.id, m.type, m.brand, m.last_four, m.expiry_month, m.expiry_year,
                m.id = c.default_payment_method_id AS is_default
           FROM payment_methods m
@@ -137,7 +141,7 @@ async def methods(source: Source, merchant_id: UUID, customer_id: UUID) -> list[
             ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
          WHERE m.merchant_id = $1 AND m.customer_id = $2 AND m.detached_at IS NULL
            AND m.is_usable AND g.disabled_at IS NULL
-         ORDER BY m.id = c.default_payment_method_id DESC NULLS LAST, m.id DESC LIMIT 20
+         ORDER BY m.id = c.default_payment_method_id DESC NULLS LAST, m.id DESC LIMIT {CHOICES_MAX}
         """,
         merchant_id,
         customer_id,
@@ -147,9 +151,10 @@ async def methods(source: Source, merchant_id: UUID, customer_id: UUID) -> list[
 async def accounts(source: Source, merchant_id: UUID) -> list[Row]:
     """The gateway accounts that a new method can be kept at, the default first."""
     return await source.fetch(
-        """
+        f"""
         SELECT id, gateway, name, is_default FROM gateway_accounts
-         WHERE merchant_id = $1 AND disabled_at IS NULL ORDER BY is_default DESC, id LIMIT 20
+         WHERE merchant_id = $1 AND disabled_at IS NULL
+         ORDER BY is_default DESC, id LIMIT {CHOICES_MAX}
         """,
         merchant_id,
     )
