@@ -1,5 +1,6 @@
 """An API on this worker's own database, and callers with keys to it."""
 
+import hashlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from app.bell import Silent
 from app.clock import ManualClock
 from app.domain.dunning_policy import DEFAULT, document
-from app.ids import new_id, parse, show
+from app.ids import new_id, new_token, parse, show
 from app.main import create_app
 from app.runtime import Runtime, open_runtime
 from app.services import merchants
@@ -207,6 +208,24 @@ async def dunned(api: Api, administrator, invoice: str, plan: str) -> dict[str, 
     return {"dunning_policy": policy["id"], "dunning_run": show("dun", row["id"])}
 
 
+async def linked(administrator, invoice: str) -> dict[str, str]:
+    """A link to an invoice, put there by hand, whatever state that is in; and its token."""
+    row = await administrator.fetchrow(
+        "SELECT merchant_id FROM invoices WHERE id = $1", parse("inv", invoice)
+    )
+    link, token = new_id(), f"{show('pl', row['merchant_id'])}_{new_token()}"
+    await administrator.execute(
+        "INSERT INTO payment_links (merchant_id, id, invoice_id, token_hash, last_four, expires_at,"
+        " created_at) VALUES ($1, $2, $3, $4, $5, '2100-01-01', '2026-01-01')",
+        row["merchant_id"],
+        link,
+        parse("inv", invoice),
+        hashlib.sha256(token.encode()).digest(),
+        token[-4:],
+    )
+    return {"payment_link": show("plink", link), "token": token}
+
+
 async def compared(api: Api, administrator, account: str) -> dict[str, str]:
     """A comparison, and a difference that it could have found."""
     made, found = await api.new("reconciliations", gateway_account_id=account), new_id()
@@ -311,6 +330,7 @@ async def stock(api: Api, administrator, simulator: SimulatorProcess) -> Shop:
             "gateway_account": account["id"],
             "dispute": await disputed(administrator, payment["id"]),
             **await dunned(api, administrator, invoice["id"], plan["id"]),
+            **await linked(administrator, invoice["id"]),
             **await at_the_gateway(api, account["id"], customer["id"]),
             "invoice": invoice["id"],
             "line": invoice["lines"][0]["id"],
