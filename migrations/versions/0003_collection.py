@@ -25,6 +25,7 @@ TABLES = (
     "webhook_attempts",
     "setup_sessions",
     "dunning_runs",
+    "payment_links",
     "disputes",
 )
 
@@ -640,6 +641,42 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('active', 'paused')"),
     )
     op.create_table(
+        "payment_links",
+        sa.Column("merchant_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("invoice_id", sa.UUID(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("last_four", sa.Text(), nullable=False),
+        sa.Column("return_url", sa.Text(), nullable=True),
+        sa.Column("setup_session_id", sa.UUID(), nullable=True),
+        sa.Column("expires_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("revoked_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("acts", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("acts_since", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint("acts >= 0", name=op.f("ck_payment_links_acts")),
+        sa.CheckConstraint(
+            "octet_length(token_hash) = 32", name=op.f("ck_payment_links_token_hash")
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "invoice_id"],
+            ["invoices.merchant_id", "invoices.id"],
+            name=op.f("fk_payment_links_invoices"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["merchant_id", "setup_session_id"],
+            ["setup_sessions.merchant_id", "setup_sessions.id"],
+            name=op.f("fk_payment_links_setup_sessions"),
+        ),
+        sa.PrimaryKeyConstraint("merchant_id", "id", name=op.f("pk_payment_links")),
+        sa.UniqueConstraint("merchant_id", "token_hash", name="uq_payment_links_token_hash"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_payment_links_invoice_id", "payment_links", ["merchant_id", "invoice_id"], unique=False
+    )
+    op.create_table(
         "disputes",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
         sa.Column("id", sa.UUID(), nullable=False),
@@ -1153,6 +1190,8 @@ def downgrade() -> None:
     )
     op.drop_index("ix_disputes_payment_id", table_name="disputes")
     op.drop_table("disputes")
+    op.drop_index("ix_payment_links_invoice_id", table_name="payment_links")
+    op.drop_table("payment_links")
     op.drop_index(
         "ix_dunning_runs_live",
         table_name="dunning_runs",
