@@ -462,6 +462,34 @@ async def test_a_look_up_that_fails_proves_nothing(
     assert isinstance(await hasty.find_refund(RefundQuery("never_sent")), Inconclusive)
 
 
+@pytest.mark.parametrize(
+    ("status", "description"),
+    [
+        (400, "You do not have permission to access this feature."),
+        (400, "The requested URL was not found on the server."),
+        (404, "no Route matched with those values"),
+        (403, "Access denied"),
+        (409, "Request is being processed, please try again"),
+    ],
+)
+async def test_a_refusal_that_does_not_speak_of_the_object_proves_no_absence(
+    razorpay: RazorpayFake, gateway: RazorpayGateway, status: int, description: str
+) -> None:
+    """Else a payment that exists would be closed as never executed, and charged again."""
+    razorpay.fault("refused", status=status, description=description, operations=["lookup"])
+    refund = RefundQuery("never_sent", payment_reference="pay_Fk000000000000")
+    looks = [
+        await gateway.find_payment(PaymentQuery("never_sent")),
+        await gateway.fetch_payment("pay_Fk0000000000xx"),
+        await gateway.fetch_payment("order_Fk0000000000xx"),
+        await gateway.find_refund(RefundQuery("never_sent")),
+        await gateway.find_refund(refund),
+        await gateway.fetch_refund("rfnd_Fk0000000000xx"),
+        await gateway.fetch_dispute("disp_Fk0000000000xx"),
+    ]
+    assert all(isinstance(look, Inconclusive) for look in looks), looks
+
+
 async def test_what_was_never_sent_is_not_found(gateway: RazorpayGateway) -> None:
     assert await gateway.find_payment(PaymentQuery("never_sent")) == NotFound(definitive=True)
     assert await gateway.fetch_payment("pay_Fk0000000000xx") == NotFound(definitive=True)

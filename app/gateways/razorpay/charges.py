@@ -32,7 +32,7 @@ from app.gateways.razorpay.account import NOTICE_SECONDS, Keys
 from app.gateways.razorpay.declines import REASONS, decline
 from app.gateways.razorpay.orders import OnOrders
 from app.gateways.razorpay.signatures import is_signed, payment_message
-from app.gateways.razorpay.wire import Wire, refuse, told_at
+from app.gateways.razorpay.wire import Wire, refuse, told_at, unfound
 from app.gateways.razorpay.words import ATTEMPT, Charged, Customer, Order, Payment, Problem, read
 from app.gateways.requests import CaptureRequest, ChargeRequest, VoidRequest
 from app.http import Answer
@@ -243,7 +243,7 @@ async def fetch_payment(wire: Wire, gateway_reference: str) -> PaymentLookup:
             outcome = outcomes.of_payment(payment, told_at(reply))
             return Found(outcome, reference=payment.our_reference)
         case Problem():
-            return NotFound(definitive=True)
+            return unfound(reply)
         case Inconclusive():
             return reply
 

@@ -7,7 +7,6 @@ from app.domain.dispute import DisputeLookup, DisputeReport
 from app.domain.outcome import (
     Found,
     Inconclusive,
-    NotFound,
     Outcome,
     PaymentLookup,
     RefundLookup,
@@ -23,7 +22,7 @@ from app.gateways.base import (
 from app.gateways.capabilities import Capabilities
 from app.gateways.razorpay import charges, lists, outcomes, refunds, vault, webhooks
 from app.gateways.razorpay.account import read_keys
-from app.gateways.razorpay.wire import Wire
+from app.gateways.razorpay.wire import Wire, unfound
 from app.gateways.razorpay.words import Dispute, Problem, read
 from app.gateways.reports import GatewayEvent, GatewayTransaction, WebhookDelivery
 from app.gateways.requests import (
@@ -130,7 +129,7 @@ class RazorpayGateway:
                     return Inconclusive("unreadable_answer")
                 return Found(outcomes.of_dispute(dispute))
             case Problem():
-                return NotFound(definitive=True)
+                return unfound(reply)
             case Inconclusive():
                 return reply
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from app.domain.dispute import DisputeReport
-from app.domain.outcome import Inconclusive
+from app.domain.outcome import Inconclusive, NotFound
 from app.gateways.base import ListingFailed
 from app.gateways.razorpay import outcomes
-from app.gateways.razorpay.wire import Wire
+from app.gateways.razorpay.wire import Wire, unfound
 from app.gateways.razorpay.words import Dispute, Entry, Page, Payment, Problem, Refund, moment, read
 from app.gateways.reports import GatewayTransaction, TransactionKind, TransactionStatus
 from app.gateways.requests import TimeWindow
@@ -38,7 +38,7 @@ class BrokenOff(Exception):
         self.cause = cause
 
 
-class Refused(BrokenOff):
+class NoList(BrokenOff):
     """There is no such list."""
 
 
@@ -56,8 +56,9 @@ async def entries(
         match reply:
             case Inconclusive(cause):
                 raise BrokenOff(cause)
-            case Problem(code=code):
-                raise Refused(f"refused_{code.lower()}")
+            case Problem():
+                told = unfound(reply)
+                raise NoList("absent") if isinstance(told, NotFound) else BrokenOff(told.cause)
             case Answer():
                 found = read(page, reply)
                 if found is None:

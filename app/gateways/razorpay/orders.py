@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from app.domain.outcome import Inconclusive, NotExecuted, NotFound, Unknown
-from app.gateways.razorpay.wire import Wire, refuse, told_at
+from app.gateways.razorpay.wire import Wire, refuse, told_at, unfound
 from app.gateways.razorpay.words import Order, Page, Payment, Problem, read
 from app.http import Answer
 
@@ -62,7 +62,7 @@ async def by_id(wire: Wire, order_id: str) -> OnOrders | NotFound | Inconclusive
                 return Inconclusive("unreadable_answer")
             return await _with_payments(wire, (order,), told_at(reply))
         case Problem():
-            return NotFound(definitive=True)
+            return unfound(reply)
         case Inconclusive():
             return reply
 

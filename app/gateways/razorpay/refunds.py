@@ -17,7 +17,7 @@ from app.domain.outcome import (
 from app.gateways.base import InvalidRequestError
 from app.gateways.razorpay import lists, outcomes
 from app.gateways.razorpay.account import Keys
-from app.gateways.razorpay.wire import Wire, refuse
+from app.gateways.razorpay.wire import Wire, refuse, unfound
 from app.gateways.razorpay.words import REFUND, Page, Problem, Refund, read
 from app.gateways.requests import RefundQuery, RefundRequest
 from app.http import Answer
@@ -97,7 +97,7 @@ async def find_refund(wire: Wire, query: RefundQuery) -> RefundLookup:
     try:
         listed = lists.entries(wire, path, params, Page[Refund])
         ours = [one async for one in listed if one.our_reference == query.reference]
-    except lists.Refused:
+    except lists.NoList:
         return NotFound(definitive=True)  # there is no such payment
     except lists.BrokenOff as error:
         return Inconclusive(error.cause)
@@ -122,6 +122,6 @@ async def fetch_refund(wire: Wire, gateway_reference: str) -> RefundLookup:
                 return Inconclusive("unreadable_answer")
             return Found(outcomes.of_refund(found), reference=found.our_reference)
         case Problem():
-            return NotFound(definitive=True)
+            return unfound(reply)
         case Inconclusive():
             return reply

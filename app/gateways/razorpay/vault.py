@@ -36,7 +36,7 @@ from app.gateways.razorpay.account import Keys
 from app.gateways.razorpay.declines import decline
 from app.gateways.razorpay.orders import OnOrders
 from app.gateways.razorpay.signatures import is_signed, payment_message
-from app.gateways.razorpay.wire import Wire, refuse
+from app.gateways.razorpay.wire import Wire, refuse, unfound
 from app.gateways.razorpay.words import (
     SETUP,
     Customer,
@@ -250,7 +250,7 @@ async def _token(wire: Wire, owner: str, token_id: str) -> Token | NotFound | In
                 return Inconclusive("unreadable_answer")
             return token
         case Problem():
-            return NotFound(definitive=True)
+            return unfound(reply)
         case Inconclusive():
             return reply
 

@@ -10,7 +10,7 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
-from app.domain.outcome import Inconclusive, NotExecuted, Unknown
+from app.domain.outcome import Inconclusive, NotExecuted, NotFound, Unknown
 from app.gateways.base import AccountSettings, AuthenticationError, InvalidRequestError
 from app.gateways.razorpay.account import BASE_URL
 from app.gateways.razorpay.words import Problem, Refused, read
@@ -21,6 +21,7 @@ BAD_CREDENTIALS: Final = re.compile(
     re.IGNORECASE,
 )
 """Razorpay says so with 401, and sometimes with 400 (razorpay.com/docs, errors of each call)."""
+ABSENT: Final = re.compile(r"\bids? provided does not exist|is not a valid id\b", re.IGNORECASE)
 PERSONAL: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+|\+?\d[\d\s-]{7,}\d")
 """Mail addresses, UPI addresses, telephone, account and card numbers."""
 Reply: TypeAlias = Answer | Problem | NotExecuted | Unknown
@@ -46,6 +47,18 @@ def told_at(answer: Answer) -> datetime | None:
         return parsedate_to_datetime(answer.headers.get("Date", ""))
     except ValueError:
         return None
+
+
+def unfound(problem: Problem) -> NotFound | Inconclusive:
+    """What a refused look-up learned: that there is no such thing, or nothing.
+
+    Both are 400 with one code, and only the description tells them apart (razorpay.com/docs, "The
+    id provided does not exist", "… is not a valid id"). A right that the key lacks, an address that
+    is not served: those say nothing about what there is.
+    """
+    if ABSENT.search(problem.description):
+        return NotFound(definitive=True)
+    return Inconclusive(f"refused_{(problem.reason or problem.code).lower()[:60]}")
 
 
 class Wire:

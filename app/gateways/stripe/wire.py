@@ -163,7 +163,7 @@ def is_name(text: str) -> bool:
 def unfound(no: No) -> NotFound | Inconclusive:
     """What a look-up learned that got no object."""
     match no:
-        case Refusal(status=404):
+        case Refusal(status=404, error=error) if error.code == "resource_missing":
             return NotFound(definitive=True)
         case Refusal(error=error):
             return Inconclusive(error.code or error.type)

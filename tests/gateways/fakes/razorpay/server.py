@@ -91,13 +91,12 @@ class Fake:
         kind = None if fault is None else fault["kind"]
         if fault is not None and kind == "latency":
             await asyncio.sleep(fault.get("delay_ms", 0) / 1000)
+        turned_away = self.turned_away(fault or {})
+        if turned_away is not None:
+            return turned_away
         match kind:
             case "timeout_before_effect":
                 await asyncio.sleep(HANG_SECONDS)
-            case "error_500_before":
-                return self.broken(502)
-            case "error_429":
-                return self.answer({"error": {"code": "BAD_REQUEST_ERROR"}}, 429)
             case "late_effect":
                 assert fault is not None
                 loop = asyncio.get_running_loop()
@@ -116,6 +115,18 @@ class Fake:
                 half = bytes(response.body)[: len(response.body) // 2]
                 return Response(half, 200, headers=headers, media_type="application/json")
         return response
+
+    def turned_away(self, fault: dict[str, Any]) -> Response | None:
+        """What is answered without any effect."""
+        match fault.get("kind"):
+            case "error_500_before":
+                return self.broken(502)
+            case "error_429":
+                return self.answer({"error": {"code": "BAD_REQUEST_ERROR"}}, 429)
+            case "refused":
+                said = {"code": "BAD_REQUEST_ERROR", "description": fault["description"]}
+                return self.answer({"error": said}, fault["status"])
+        return None
 
     async def once_at_a_time(self, request: Request, body: dict[str, Any]) -> JSONResponse:
         """A refund whose key is still at work is answered 409; the first takes its time."""
