@@ -19,10 +19,12 @@ dispute."""
 STATUSES: Final = (
     (words.CAPTURED | words.REFUNDED, TransactionStatus.SUCCEEDED),
     (words.AUTHORIZED, TransactionStatus.AUTHORIZED),
-    (words.DECLINED, TransactionStatus.FAILED),
+    (words.DECLINED | {words.UNSETTLED}, TransactionStatus.FAILED),
     (words.GIVEN_UP, TransactionStatus.VOIDED),
 )
-AMBIGUOUS: Final = words.REFUNDED | words.GIVEN_UP | words.DISPUTED | words.PENDING
+AMBIGUOUS: Final = (
+    words.REFUNDED | words.GIVEN_UP | words.DISPUTED | words.PENDING | {words.UNSETTLED}
+)
 """Of these a list does not say enough: which charge a refund is of, or whether it is a refund."""
 
 

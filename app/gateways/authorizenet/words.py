@@ -93,6 +93,11 @@ UNDER_REVIEW: Final = frozenset({"FDSPendingReview", "FDSAuthorizedPendingReview
 PENDING: Final = UNDER_REVIEW | {"underReview", "approvedReview", "authorizedPendingRelease"}
 DECLINED: Final = frozenset({"declined", "failedReview", "communicationError", "generalError"})
 GIVEN_UP: Final = frozenset({"voided", "expired"})
+UNSETTLED: Final = "settlementError"
+"""The batch failed and moved no money. Nothing follows by itself: the merchant has Authorize.net
+reset the batch, within 30 days, and its transactions settle with the next one; so it is no decline
+after which the customer may be charged anew.
+"""
 # And of a refund.
 REFUNDED: Final = frozenset({"refundPendingSettlement", "refundSettledSuccessfully"})
 DISPUTED: Final = frozenset({"chargeback", "chargebackReversal", "returnedItem"})

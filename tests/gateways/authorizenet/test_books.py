@@ -238,6 +238,16 @@ async def _listed(shop: Shop) -> list[GatewayTransaction]:
     return await gathered(shop.gateway.list_transactions(window(now())))
 
 
+async def test_what_could_not_be_settled_is_listed_as_failed_and_does_not_stay_pending(
+    shop: Shop,
+) -> None:
+    """The batch failed: no money moved, whatever was answered when it was captured."""
+    _, payment = await shop.charged(amount=1000)
+    shop.fake.do("status", id=payment.gateway_reference, status="settlementError")
+    [charge] = [each for each in await _listed(shop) if each.reference == payment.gateway_reference]
+    assert (charge.kind, charge.status) == (TransactionKind.CHARGE, TransactionStatus.FAILED)
+
+
 async def test_a_charge_given_back_by_a_void_is_listed_as_both(shop: Shop) -> None:
     request, payment = await shop.charged(amount=1000)
     await shop.gateway.refund(shop.refund(payment, 1000))
