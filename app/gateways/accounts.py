@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from uuid import UUID
 
-from app.gateways.base import AccountSettings, Gateway
+from app.gateways.base import AccountSettings, ConfigurationError, Gateway, GatewayError
 from app.gateways.pace import Paced
 from app.gateways.registry import open_gateway
 
@@ -26,7 +26,7 @@ class Gateways:
         known = self._open.get(account_id)
         if known is not None and known[0] == state:
             return known[1]
-        gateway = Paced(open_gateway(*settings()))
+        gateway = _opened(*settings())
         if known is not None:
             self._replaced.append(known[1])  # calls may still be under way on it
         self._open[account_id] = (state, gateway)
@@ -38,3 +38,17 @@ class Gateways:
             await gateway.aclose()
         self._replaced.clear()
         self._open.clear()
+
+
+def _opened(name: str, settings: AccountSettings) -> Gateway:
+    """Whatever an adapter raises when it is opened is one account's trouble, and no caller's. What
+    it says is not repeated: it may name a secret. Raises ConfigurationError.
+    """
+    try:
+        return Paced(open_gateway(name, settings))
+    except GatewayError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"The adapter of “{name}” cannot open this account: {type(error).__name__}."
+        ) from error

@@ -48,7 +48,12 @@ def factory(name: str) -> GatewayFactory:
         raise ConfigurationError(f"There is no gateway “{name}”; there are {', '.join(names())}.")
     if len(installed) > 1:
         raise ConfigurationError(f"Several installed packages offer a gateway “{name}”.")
-    loaded: GatewayFactory = installed[0].load()
+    try:
+        loaded: GatewayFactory = installed[0].load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"The package of the gateway “{name}” cannot be loaded: {type(error).__name__}."
+        ) from error
     return loaded
 
 

@@ -145,5 +145,6 @@ async def _poll(rt: Runtime, row: Row, now: datetime) -> int:
 def _is_polled(name: str) -> bool:
     try:
         return registry.factory(name).capabilities.disputes is News.POLL
-    except (ConfigurationError, ImportError, AttributeError):
+    except Exception:
+        logger.exception("dispute.gateway_unusable", gateway=name)
         return False

@@ -21,7 +21,7 @@ from app.domain.outcome import Found, Inconclusive, NotFound
 from app.domain.setup_session import Session
 from app.domain.vault import Detached, DetachOutcome, MethodLookup, SavedMethod
 from app.gateways import registry
-from app.gateways.base import ConfigurationError, Gateway, GatewayError
+from app.gateways.base import Gateway, GatewayError
 from app.gateways.capabilities import News
 from app.gateways.requests import MethodReference
 from app.ids import new_id
@@ -161,7 +161,8 @@ async def tell_expiring(rt: Runtime, scope: Scope = WALL, now: datetime | None =
 def _is_polled(name: str) -> bool:
     try:
         return registry.factory(name).capabilities.method_updates is News.POLL
-    except (ConfigurationError, ImportError, AttributeError):
+    except Exception:
+        logger.exception("vault.gateway_unusable", gateway=name)
         return False
 
 
