@@ -2,7 +2,8 @@
 
 Of one object only its oldest event that is not settled can be claimed, and it stands for all that
 came meanwhile. So no two workers ask about one object at a time, and an older answer cannot
-overtake a newer one.
+overtake a newer one. News never waits for what is old: an event brings an elder that backs off to
+the present, with all of its attempts before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,32 @@ async def insert(tx: Tx, new: Sequence[NewEvent]) -> set[UUID]:
         """,
         *columns,
     )
-    return {row["id"] for row in rows}
+    fresh = {row["id"] for row in rows}
+    await _hasten(tx, [n for n in ordered if n.id in fresh])
+    return fresh
+
+
+async def _hasten(tx: Tx, fresh: Sequence[NewEvent]) -> None:
+    """There is news of these objects: what waits of them is due now, in the order of its keys."""
+    waiting = [n for n in fresh if n.standing.status is Status.RECEIVED]
+    if not waiting:
+        return
+    await tx.run(
+        """
+        UPDATE inbound_events e SET due_at = held.received_at, attempts = 0 FROM (
+            SELECT o.merchant_id, o.id, n.received_at
+              FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+              JOIN inbound_events n USING (merchant_id, id)
+              JOIN inbound_events o
+                ON o.merchant_id = n.merchant_id AND o.gateway_account_id = n.gateway_account_id
+               AND o.kind = n.kind AND o.subject = n.subject AND o.id < n.id
+             WHERE o.status = 'received' AND o.due_at > n.received_at
+             ORDER BY o.merchant_id, o.id FOR NO KEY UPDATE OF o
+        ) held WHERE e.merchant_id = held.merchant_id AND e.id = held.id
+        """,
+        [n.merchant_id for n in waiting],
+        [n.id for n in waiting],
+    )
 
 
 def _row(new: NewEvent) -> tuple[object, ...]:
@@ -177,14 +203,22 @@ async def stand(tx: Tx, claimed: Claimed, standing: Standing, now: datetime) -> 
         assert standing.wait is not None
         await tx.run(
             """
-            UPDATE inbound_events
-               SET attempts = attempts + 1, due_at = $3, lease_until = NULL, detail = $4
+            UPDATE inbound_events e
+               SET attempts = attempts + 1, lease_until = NULL, detail = $4,
+                   due_at = CASE WHEN EXISTS (
+                        SELECT FROM inbound_events n
+                         WHERE n.merchant_id = e.merchant_id
+                           AND n.gateway_account_id = e.gateway_account_id AND n.kind = e.kind
+                           AND n.subject = e.subject AND n.status = 'received'
+                           AND n.id <> ALL ($5::uuid[])) THEN $6::timestamptz ELSE $3 END
              WHERE merchant_id = $1 AND id = $2 AND status = 'received'
             """,
             claimed.merchant_id,
             claimed.id,
             now + standing.wait,
             standing.detail,
+            list(claimed.together),
+            now,
         )
         return
     await tx.run(

@@ -39,7 +39,7 @@ looked at once more with the account as it is, so a new secret counts at once.
 """
 CACHED_MAX: Final = 10_000
 EVENTS_MAX: Final = 100
-"""In one delivery; each is a row."""
+"""Of one delivery, written at once; each is a row with the whole body."""
 WRITERS_MAX: Final = 3
 """Transactions at once: more of them would only be smaller ones."""
 BATCH_MAX: Final = 100
@@ -149,7 +149,10 @@ class Mailbox:
             events = await _proved(rt, row, arrived)
         if not events:
             return Taken(0, 0)
-        stored = await self._desk.write(rt, _new(events[:EVENTS_MAX], row, arrived))
+        stored = 0
+        for place in range(0, len(events), EVENTS_MAX):  # all of them: 200 means written down
+            part = _new(events[place : place + EVENTS_MAX], row, arrived)
+            stored += await self._desk.write(rt, part)
         if stored:
             rt.bell.ring_soon(SETTLE)
         return Taken(len(events), stored)
