@@ -86,8 +86,6 @@ class Capabilities:
     partial_capture: bool = True
     partial_refund: bool = True
     multiple_refunds: bool = True
-    refund_delay_seconds: int = 0
-    """How long after a capture the gateway refunds less than all of it (settlement)."""
     disputes: News = News.WEBHOOK
     method_updates: News = News.WEBHOOK
     in_flight_max: int = 50

@@ -47,8 +47,6 @@ DUPLICATE_WINDOW_SECONDS: Final = 28_800
 FRESHNESS_SECONDS: Final = 900
 """A transaction that is not listed a quarter of an hour later is not there."""
 REFERENCE_CHARS: Final = 20
-SETTLEMENT_SECONDS: Final = 26 * 3_600
-"""Batches settle once a day; two hours more for the batch itself."""
 REVIEW_SECONDS: Final = 31 * 86_400
 """A review may take 30 days; after them the gateway gives the transaction up by itself."""
 VALIDATION_MODES: Final = ("liveMode", "testMode", "none")
@@ -67,7 +65,6 @@ CAPABILITIES: Final = Capabilities(
     setup_flow=SetupFlow.TOKENIZATION,
     currencies=frozenset("AUD CAD CHF DKK EUR GBP NOK NZD PLN SEK USD ZAR".split()),  # noqa: SIM905
     pending_seconds_max=REVIEW_SECONDS,
-    refund_delay_seconds=SETTLEMENT_SECONDS,
     disputes=News.POLL,
     method_updates=News.POLL,
     in_flight_max=20,

@@ -2,7 +2,7 @@
 
 Authorize.net credits only what is settled, about a day after the charge. Until then a charge can
 only be given back whole, by voiding it. A part of one that is not settled is `NotExecuted`: nothing
-was sent, and it may be asked for again when the batch is settled (`refund_delay_seconds`).
+was sent, and it may be asked for again when the batch is settled.
 
 The charge is always read first. So no refund is sent blindly, and the only call whose answer can be
 lost is the one that moves money.
