@@ -19,7 +19,7 @@ CLOCK: Final = """
 async def attempt_of(
     tx: Tx, merchant_id: UUID, account_id: UUID, ours: str | None, theirs: str | None
 ) -> tuple[Attempt, datetime | None] | None:
-    """The attempt at this account with our reference, else with the gateway's, and its test
+    """The attempt at this account with the gateway's reference, else with ours, and its test
     clock's time.
     """
     row = await _first(
@@ -34,7 +34,7 @@ async def attempt_of(
 async def refund_of(
     tx: Tx, merchant_id: UUID, account_id: UUID, ours: str | None, theirs: str | None
 ) -> tuple[Refund, datetime | None] | None:
-    """The refund at this account with our reference, else with the gateway's, and its test
+    """The refund at this account with the gateway's reference, else with ours, and its test
     clock's time.
     """
     row = await _first(
@@ -50,7 +50,8 @@ async def _first(
     tx: Tx, select: str, alias: str, key: tuple[UUID, UUID, str | None, str | None]
 ) -> Row | None:
     merchant_id, account_id, ours, theirs = key
-    for column, value in (("reference", ours), ("gateway_reference", theirs)):
+    # Their name is one object's; ours may be borne by what was made in place of another.
+    for column, value in (("gateway_reference", theirs), ("reference", ours)):
         if value is not None:
             row = await tx.fetchrow(
                 f"{select} WHERE {alias}.merchant_id = $1 AND {alias}.gateway_account_id = $2 "

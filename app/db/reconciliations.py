@@ -375,26 +375,41 @@ async def mark(
     )
 
 
-async def repairing(tx: Tx) -> list[Row]:
-    """The differences whose repair has no answer from the gateway yet."""
+async def repairing(tx: Tx, now: datetime) -> list[Row]:
+    """The differences whose repair has no answer from the gateway yet: those that were tried the
+    longest ago, so that none that is stuck is in the way of the others.
+    """
     return await tx.fetch(
-        "SELECT merchant_id, id FROM reconciliation_differences WHERE status = 'repairing' "
-        "ORDER BY created_at LIMIT $1",
+        """
+        UPDATE reconciliation_differences d SET tried_at = $2 FROM (
+            SELECT merchant_id, id FROM reconciliation_differences WHERE status = 'repairing'
+             ORDER BY tried_at NULLS FIRST, created_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+        ) next WHERE d.merchant_id = next.merchant_id AND d.id = next.id
+        RETURNING d.merchant_id, d.id
+        """,
         DIFFERENCES_MAX,
+        now,
     )
 
 
-async def late_money(tx: Tx) -> list[Row]:
-    """The open differences that a merchant's settings may decide: money taken late, or twice."""
+async def late_money(tx: Tx, now: datetime) -> list[Row]:
+    """The open differences that a merchant's settings may decide: money taken late, or twice; those
+    that were tried the longest ago.
+    """
     return await tx.fetch(
         """
-        SELECT d.merchant_id, d.id, m.mode FROM reconciliation_differences d
-          JOIN merchants m ON m.id = d.merchant_id
-         WHERE d.status = 'open' AND d.kind IN ('charge_after_closing', 'charged_twice')
-           AND m.billing_settings ->> 'late_payments' IN ('apply', 'refund')
-         ORDER BY d.created_at LIMIT $1
+        UPDATE reconciliation_differences d SET tried_at = $2 FROM (
+            SELECT n.merchant_id, n.id, m.mode FROM reconciliation_differences n
+              JOIN merchants m ON m.id = n.merchant_id
+             WHERE n.status = 'open' AND n.kind IN ('charge_after_closing', 'charged_twice')
+               AND m.billing_settings ->> 'late_payments' IN ('apply', 'refund')
+             ORDER BY n.tried_at NULLS FIRST, n.created_at LIMIT $1
+               FOR NO KEY UPDATE OF n SKIP LOCKED
+        ) next WHERE d.merchant_id = next.merchant_id AND d.id = next.id
+        RETURNING d.merchant_id, d.id, next.mode
         """,
         DIFFERENCES_MAX,
+        now,
     )
 
 

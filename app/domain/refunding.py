@@ -163,8 +163,8 @@ def settle(
         case RefundDeclined():
             return _refused(refund, payment, outcome, now, new_id)
         case RefundPending():
-            known = replace(refund, gateway_reference=outcome.gateway_reference)
-            return _working(known, now)
+            name = outcome.gateway_reference or refund.gateway_reference
+            return _working(replace(refund, gateway_reference=name), now)
         case Unknown():
             return _later(refund, outcome.cause, now, Status.UNKNOWN)
         case NotExecuted():
@@ -331,7 +331,7 @@ def _refused(
     failed = replace(
         refund,
         status=Status.FAILED,
-        gateway_reference=outcome.gateway_reference,
+        gateway_reference=outcome.gateway_reference or refund.gateway_reference,
         failure_code=outcome.reason,
         detail=outcome.gateway_code,
         look_up_at=None,

@@ -58,7 +58,8 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
     if attempt.status not in IN_FLIGHT:
         if not isinstance(outcome, Succeeded) or _is_known(attempt, outcome):
             return Decision(attempt.merchant_id)
-        return review(attempt, f"captured as {outcome.gateway_reference} after it was closed")
+        decision = review(attempt, f"captured as {outcome.gateway_reference} after it was closed")
+        return replace(decision, payments=_held_back(bill))
     match outcome:
         case Succeeded():
             if (outcome.amount_minor, outcome.currency) != (attempt.amount, attempt.currency):
@@ -71,6 +72,20 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
             return _given_up(bill, attempt, outcome, now, new_id)
         case _:
             return _not_over(bill, attempt, outcome, now, new_id)
+
+
+def _held_back(bill: Bill) -> tuple[Payment, ...]:
+    """The payment, which is tried no more by itself: money has come that may be what is owed."""
+    if bill.payment.status is not Status.SCHEDULED:
+        return ()
+    waiting = replace(
+        bill.payment,
+        status=Status.REQUIRES_PAYMENT_METHOD,
+        due_at=None,
+        failure_code="captured_after_closing",
+        version=bill.payment.version + 1,
+    )
+    return (waiting,)
 
 
 def heard(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decision:

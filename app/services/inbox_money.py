@@ -50,7 +50,8 @@ async def settle_payment(rt: Runtime, gateway: Gateway, claimed: Claimed) -> Ver
     if known is None:
         return _stray_payment(found.outcome, ours)
     attempt, now = known
-    if found.reference is not None and found.reference != attempt.reference:
+    is_named = claimed.event.reference in (None, attempt.gateway_reference)
+    if found.reference not in (None, attempt.reference) and not is_named:
         return Again(f"the gateway says it is {found.reference}'s, we that it is ours")
     outcome = found.outcome
     if isinstance(outcome, Authorized) and attempt.status in IN_FLIGHT:

@@ -47,7 +47,8 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
     """
     looked, limit = 0, min(SETTLE_MAX, rt.settings.charges_in_flight)
     for _ in range(CHUNKS_MAX):
-        at = now or rt.clock.now()
+        begun = rt.clock.now()
+        at = now or begun
         async with rt.db.begin_system() as tx:
             attempts = await payments.claim_look_ups(tx, scope, at, at + SEND_LEASE, limit)
             # A method detached since, or an account closed, must not hide what became of a charge.
@@ -59,18 +60,23 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
         async with asyncio.TaskGroup() as group:
             for attempt in attempts:
                 method = methods.get((attempt.merchant_id, attempt.payment_method_id))
-                group.create_task(_resolve(rt, attempt, method, at))
+                group.create_task(_resolve(rt, attempt, method, (at, begun)))
         looked += len(attempts)
     return looked
 
 
-async def _resolve(rt: Runtime, attempt: Attempt, method: Row | None, now: datetime) -> None:
-    """Look one attempt up; a fault in it is logged, and the lease brings it back."""
+async def _resolve(
+    rt: Runtime, attempt: Attempt, method: Row | None, claimed: tuple[datetime, datetime]
+) -> None:
+    """Look one attempt up; a fault in it is logged, and the lease brings it back. `claimed` is when
+    it was, for its customer and by the wall clock.
+    """
+    now, begun = claimed
     try:
         if method is None:
             await _wait(rt, attempt, "the payment method or account is gone", now)
             return
-        await Search(rt, attempt, open_account(rt, method), now).look(method)
+        await Search(rt, attempt, open_account(rt, method), now, begun).look(method)
     except Exception:
         logger.exception("resolve.fault", attempt=str(attempt.id))
 
@@ -78,12 +84,14 @@ async def _resolve(rt: Runtime, attempt: Attempt, method: Row | None, now: datet
 class Search:
     """One look-up of one attempt, claimed by this process for as long as its lease lasts."""
 
-    def __init__(self, rt: Runtime, attempt: Attempt, gateway: Gateway, now: datetime) -> None:
+    def __init__(
+        self, rt: Runtime, attempt: Attempt, gateway: Gateway, now: datetime, begun: datetime
+    ) -> None:
         self._rt = rt
         self._attempt = attempt
         self._gateway = gateway
         self._now = now
-        self._begun = rt.clock.now()
+        self._begun = begun
 
     async def look(self, method: Row) -> None:
         """Ask the gateway, and do what follows."""
@@ -214,7 +222,7 @@ async def take(
     """What is held for an attempt, captured as far as that is safe; else as it was found."""
     if attempt.void_wanted_at is not None:
         return held
-    return await Search(rt, attempt, gateway, now).capture(held)
+    return await Search(rt, attempt, gateway, now, rt.clock.now()).capture(held)
 
 
 async def review(rt: Runtime, attempt: Attempt, cause: str) -> None:

@@ -95,10 +95,11 @@ async def collect_due(
     """
     total = Collected()
     for _ in range(CHUNKS_MAX):
-        at = now or rt.clock.now()
+        begun = rt.clock.now()
+        at = now or begun
         calls, more = await _begin(rt, scope, at, only)
         if calls:
-            total += await _send_all(rt, calls, at)
+            total += await _send_all(rt, calls, at, begun)
         if not more or only is not None:
             break
     return total
@@ -189,11 +190,15 @@ def reference(attempt_id: UUID) -> str:
     return ids.show("x", attempt_id)[-20:]
 
 
-async def _send_all(rt: Runtime, calls: Sequence[Call], now: datetime) -> Collected:
-    """Send the calls, so many at once, and settle answers in groups while others are under way."""
+async def _send_all(
+    rt: Runtime, calls: Sequence[Call], now: datetime, begun: datetime
+) -> Collected:
+    """Send the calls, so many at once, and settle answers in groups while others are under way.
+
+    `begun` is before they were written down: whoever looks them up counts from then.
+    """
     answers: asyncio.Queue[tuple[Attempt, Outcome]] = asyncio.Queue()
     places = asyncio.Semaphore(rt.settings.charges_in_flight)
-    begun = rt.clock.now()
 
     async def send(call: Call) -> None:
         async with places:

@@ -102,19 +102,22 @@ async def dismiss(rt: Runtime, caller: Caller, id: UUID, note: str) -> UUID:
 async def go_on(rt: Runtime) -> int:
     """Find out about repairs whose answer did not come; how many."""
     async with rt.db.begin_system() as tx:
-        waiting = await rows.repairing(tx)
+        waiting = await rows.repairing(tx, rt.clock.now())
     for one in waiting:
-        async with rt.db.begin(one["merchant_id"]) as tx:
-            row = await rows.lock(tx, one["id"])
-        if row is not None and row["status"] == "repairing":
-            await _give_back(rt, row, rt.clock.now(), first=False)
+        try:
+            async with rt.db.begin(one["merchant_id"]) as tx:
+                row = await rows.lock(tx, one["id"])
+            if row is not None and row["status"] == "repairing":
+                await _give_back(rt, row, rt.clock.now(), first=False)
+        except Exception:  # one account that does not open is in nobody else's way
+            logger.exception("reconcile.not_repaired", difference=show("diff", one["id"]))
     return len(waiting)
 
 
 async def by_policy(rt: Runtime) -> int:
     """Mend late money as its merchant's settings say, without anybody's doing; how many."""
     async with rt.db.begin_system() as tx:
-        waiting = await rows.late_money(tx)
+        waiting = await rows.late_money(tx, rt.clock.now())
         settings = await policies.load(tx, {row["merchant_id"] for row in waiting})
     mended = 0
     for row in waiting:
@@ -129,6 +132,8 @@ async def by_policy(rt: Runtime) -> int:
             mended += 1
         except BillingError as refused:  # it stays open, for a person
             logger.warning("reconcile.not_repaired", difference=str(row["id"]), code=refused.code)
+        except Exception:
+            logger.exception("reconcile.not_repaired", difference=show("diff", row["id"]))
     return mended
 
 
@@ -163,25 +168,27 @@ def _check_spare(row: Row) -> None:
 
 
 async def _apply(tx: Tx, row: Row, now: datetime) -> None:
-    """Money that was taken pays the invoice it was for; where nothing is owed on that, or not just
-    this, it becomes the customer's credit.
+    """Money that was taken pays the invoice it was for, or a part of that; where less is owed, it
+    becomes the customer's credit. Raises Conflict while another payment of it is in flight.
     """
     about = await invoices.subscriptions_of(tx, row["invoice_id"])
     subs = await accounts.load_many(tx, [(row["merchant_id"], one) for one in about])
     attempt, paid = await _attempt(tx, row)
     invoice = await invoices.lock(tx, attempt.invoice_id)
     amount: int = row["amount_there"]
-    is_owed = invoice.status in PAYABLE and invoice.amount_remaining == amount
-    live = await payments.live_of_invoice(tx, invoice.id)
-    is_free = live is None or live.status in RETRYABLE
-    if attempt.gateway_reference is None and is_owed and is_free:
-        payment = live or schedule(invoice, attempt.payment_method_id, now, new_id)
-        bill = Bill(invoice, payment, None, tuple(subs.values()))
-        decided = _paid_by(bill, attempt, row, now, is_new=live is None)
-        for decision in decided:
-            await decisions.record(tx, [decision], now)
+    if invoice.status not in PAYABLE or amount > invoice.amount_remaining:
+        await _to_balance(tx, row, paid.customer_id, amount, now)
         return
-    await _to_balance(tx, row, paid.customer_id, amount, now)
+    live = await payments.live_of_invoice(tx, invoice.id)
+    if live is not None and live.status not in RETRYABLE:
+        raise Conflict(
+            "A payment of its invoice is in flight, or its outcome is not known yet.",
+            code="payment_in_flight",
+        )
+    payment = live or schedule(invoice, attempt.payment_method_id, now, new_id)
+    bill = Bill(invoice, payment, None, tuple(subs.values()))
+    for decision in _paid_by(bill, attempt, row, now, is_new=live is None):
+        await decisions.record(tx, [decision], now)
 
 
 def _paid_by(
@@ -191,7 +198,12 @@ def _paid_by(
     payment = bill.payment
     if is_new:
         yield Decision(payment.merchant_id, payments=(payment,))
-    payment = collection.retry(payment, attempt.payment_method_id, now)
+    if attempt.gateway_reference == row["gateway_reference"]:
+        # One transaction there is one attempt here: the new one bears its name.
+        moved = f"the gateway took it after all, as {attempt.gateway_reference}"
+        free = replace(attempt, gateway_reference=None, detail=moved, version=attempt.version + 1)
+        yield Decision(payment.merchant_id, attempts=(free,))
+    payment = collection.retry(payment, attempt.payment_method_id, now, row["amount_there"])
     yield Decision(payment.merchant_id, payments=(payment,))
     method = attempt.payment_method_id, attempt.gateway_account_id
     begun = collection.begin(replace(bill, payment=payment), method, now, new_id, paying.reference)

@@ -49,6 +49,7 @@ async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> N
     """
     if not reserved:
         return
+    # Before the rows are claimed: whoever looks it up counts from then.
     begun, places = rt.clock.now(), asyncio.Semaphore(AT_ONCE)
     async with rt.db.begin_system() as tx:
         calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in reserved])
@@ -65,10 +66,16 @@ async def carry_out(rt: Runtime, reserved: Sequence[Refund], now: datetime) -> N
                 async with rt.db.begin(refund.merchant_id) as tx:
                     await sends.thaw_refund(tx, key, now)
 
+    async def apart(refund: Refund) -> None:
+        try:
+            await one(refund)
+        except Exception:  # the others' calls are under way; this one is looked up later
+            logger.exception("refund.unsettled", refund=str(refund.id))
+
     async with asyncio.TaskGroup() as group:
         for refund in reserved:
             if (refund.merchant_id, refund.id) in mine:
-                group.create_task(one(refund))
+                group.create_task(apart(refund))
 
 
 async def _first(rt: Runtime, call: Row, request: RefundRequest) -> RefundOutcome:

@@ -105,7 +105,8 @@ async def _give(rt: Runtime, caller: Caller, cmd: CreateRefund, destination: Des
 
 async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = None) -> int:
     """Find out about refunds whose answer did not come; the number looked into."""
-    now = now or rt.clock.now()
+    begun = rt.clock.now()
+    now = now or begun
     async with rt.db.begin_system() as tx:
         due = await payments.claim_refund_look_ups(
             tx, scope, now, now + SEND_LEASE, LOOK_UPS_AT_ONCE
@@ -113,23 +114,28 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
         calls = await payments.refund_calls(tx, [(r.merchant_id, r.id) for r in due])
     async with asyncio.TaskGroup() as group:
         for refund in due:
-            group.create_task(_resolve(rt, refund, calls[refund.merchant_id, refund.id], now))
+            call = calls[refund.merchant_id, refund.id]
+            group.create_task(_resolve(rt, refund, call, (now, begun)))
     return len(due)
 
 
-async def _resolve(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
-    """Look one refund up; a fault in it is logged, and the lease brings it back."""
+async def _resolve(
+    rt: Runtime, refund: Refund, call: Row, claimed: tuple[datetime, datetime]
+) -> None:
+    """Look one refund up; a fault in it is logged, and the lease brings it back. `claimed` is when
+    it was, for its customer and by the wall clock.
+    """
     try:
-        await _find_out(rt, refund, call, now)
+        await _find_out(rt, refund, call, *claimed)
     except Exception:
         logger.exception("resolve.fault", refund=str(refund.id))
 
 
-async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime) -> None:
+async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime, begun: datetime) -> None:
     if refund.request is None:  # it was never sent
         await refund_calls.carry_out(rt, [refund], now)
         return
-    gateway, begun = open_account(rt, call), rt.clock.now()
+    gateway = open_account(rt, call)
     can = gateway.capabilities
     age = now - refund.created_at
     found = await gateway.find_refund(refund_calls.query_of(refund, call))

@@ -338,6 +338,7 @@ def upgrade() -> None:
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("seen_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("tried_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("resolved_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint(

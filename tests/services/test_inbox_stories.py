@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from app.db import inbox as inbox_rows
-from app.domain.inbox import DELAYS
+from app.domain.inbox import DELAYS, Again, standing
 from app.services import inbox, inbox_settling, reconciliation_repairs
 from app.services.reconciliation_repairs import RepairDifference
 from tests.gateway_events import Post, charge_elsewhere, charge_of, event, post_of, refund_of
@@ -196,6 +196,43 @@ async def test_while_the_gateway_is_away_events_wait_and_in_the_end_a_person_loo
     assert (await settle(world)).settled == 1
     await world.expect(*ACTIVATED)
     await world.assert_clean()
+
+
+async def test_news_does_not_wait_for_an_older_event_that_backs_off(
+    world: World, post: Post
+) -> None:
+    """The gateway was away for hours; the object's next event is asked about at once."""
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.told()
+    await world.gateway_settles()
+    await post.bring(event("charge.pending", charge))
+    world.simulator.set_fault("error_500_before", operations=["lookup"])
+    for wait in DELAYS[:7]:
+        assert (await settle(world)).waiting == 1
+        world.clock.advance(wait)
+    assert (await settle(world)).waiting == 1
+    world.simulator.clear_faults()
+    assert (await settle(world)).looked == 0, "for six hours"
+    world.clock.advance(timedelta(seconds=1))
+    await post.bring(event("charge.succeeded", charge))
+    assert (await settle(world)).settled == 2
+    await world.expect(*ACTIVATED)
+    await world.assert_clean()
+
+
+async def test_news_that_comes_while_the_gateway_is_asked_is_asked_about_next(
+    world: World, post: Post
+) -> None:
+    charge = await subscribed(world, "pm_sim_pending_then_succeeds")
+    await world.gateway_settles()
+    await post.bring(event("charge.pending", charge))
+    async with world.rt.db.begin_system() as tx:
+        [claimed] = await inbox_rows.claim(tx, world.now, world.now + timedelta(minutes=5), 100)
+    await post.bring(event("charge.succeeded", charge))
+    late = standing(Again("timeout"), 9)
+    async with world.rt.db.begin_system() as tx:
+        await inbox_rows.stand(tx, claimed, late, world.now)
+    assert (await settle(world)).settled == 2
 
 
 async def test_one_object_that_fails_holds_up_no_other(world: World, post: Post) -> None:

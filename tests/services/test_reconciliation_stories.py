@@ -12,9 +12,10 @@ import pytest
 from app.clock import SystemClock
 from app.domain.errors import BillingError
 from app.domain.reconciling import Repair
-from app.services import reconciliation, reconciliation_repairs
+from app.services import inbox_settling, payments, reconciliation, reconciliation_repairs
 from app.services.reconciliation import CreateReconciliation
 from app.services.reconciliation_repairs import RepairDifference
+from tests.gateway_events import charge_of, event, post_of
 from tests.simulator import SimulatorProcess
 from tests.terms import dials
 from tests.world import World
@@ -167,13 +168,18 @@ async def test_a_fee_that_changes_once_more_is_told_and_mended_once_more(
         assert await compared(world, began) == []
 
 
-async def closed_too_early(world: World, administrator: asyncpg.Connection) -> Any:
-    """An attempt that succeeds at the gateway, and was closed here as never executed."""
+async def closed_too_early(
+    world: World, administrator: asyncpg.Connection, *, named: bool = False
+) -> Any:
+    """An attempt that succeeds at the gateway, and was closed here as never executed; `named`: as
+    failed, under the very name that the gateway has for it.
+    """
+    name = "gateway_reference" if named else "NULL"
     customer = await world.customer("pm_sim_pending_then_succeeds")
     sub = await world.subscribe(customer, await world.price("1000"))
     await administrator.execute(
         "UPDATE payment_attempts SET status = 'canceled', settled_at = created_at,"
-        " gateway_reference = NULL, look_up_at = NULL"
+        f" gateway_reference = {name}, look_up_at = NULL"
     )
     await administrator.execute(
         "UPDATE payments SET status = 'requires_payment_method', due_at = NULL"
@@ -183,10 +189,11 @@ async def closed_too_early(world: World, administrator: asyncpg.Connection) -> A
     return sub
 
 
+@pytest.mark.parametrize("named", [False, True])
 async def test_money_that_came_after_closing_pays_the_invoice_it_was_for(
-    world: World, began: datetime, administrator: asyncpg.Connection
+    world: World, began: datetime, administrator: asyncpg.Connection, named: bool
 ) -> None:
-    sub = await closed_too_early(world, administrator)
+    sub = await closed_too_early(world, administrator, named=named)
     [found] = await compared(world, began)
     assert (found["kind"], found["amount_there"]) == ("charge_after_closing", 1000)
     assert (await mend(world, found))["repair"] == "apply"
@@ -195,6 +202,65 @@ async def test_money_that_came_after_closing_pays_the_invoice_it_was_for(
     assert await compared(world, began) == []
     assert world.charged() == [(1000, "EUR")]
     await world.assert_clean(but=("nothing_overdue",))
+
+
+async def test_what_comes_after_closing_is_told_at_once_and_the_card_is_left_alone(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    """A retry was due in three days: whoever decides has that long, and longer."""
+    sub = await closed_too_early(world, administrator, named=True)
+    await administrator.execute(
+        "UPDATE payments SET status = 'scheduled', due_at = $1", world.now + timedelta(days=3)
+    )
+    [attempt] = await world.attempts()
+    post = await post_of(world)
+    told = event("charge.succeeded", charge_of(world.simulator, attempt["reference"]))
+    await post.bring(told)
+    assert (await inbox_settling.settle_due(world.rt)).orphaned == 1
+    await world.expect("reconciliation_difference.found")
+    world.clock.advance(timedelta(days=4))
+    await payments.collect_due(world.rt)
+    assert world.charged() == [(1000, "EUR")]
+    [found] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert found["kind"] == "charge_after_closing"
+    assert (await mend(world, found))["status"] == "repaired"
+    assert (await world.invoice(sub))["status"] == "paid"
+    await world.told()
+    await post.bring(told | {"id": "evt_once_more"})
+    assert (await inbox_settling.settle_due(world.rt)).settled == 1
+    await world.expect()
+
+
+async def test_a_part_that_came_after_closing_pays_that_part(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    sub = await closed_too_early(world, administrator)
+    # More is due than was asked for then: 10.00 of 15.00.
+    await administrator.execute(
+        "UPDATE invoices SET subtotal = 1500, total = 1500, amount_due = 1500"
+    )
+    await administrator.execute("UPDATE payments SET amount = 1500")
+    [found] = await compared(world, began)
+    await mend(world, found)
+    invoice = await world.invoice(sub)
+    assert (invoice["status"], invoice["amount_paid"]) == ("open", 1000)
+    [_, rest] = await world.payments()
+    assert (rest["status"], rest["amount"]) == ("requires_payment_method", 500)
+
+
+async def test_what_came_after_closing_waits_while_another_payment_is_in_flight(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    """Which of the two pays is not known yet; it is no credit before that."""
+    sub = await closed_too_early(world, administrator)
+    invoice = await world.invoice(sub)
+    slow = await world.attach(invoice["customer_id"], "pm_sim_requires_action")
+    await world.pay(invoice["id"], slow)
+    [found] = await compared(world, began)
+    with pytest.raises(BillingError) as refused:
+        await mend(world, found)
+    assert refused.value.code == "payment_in_flight"
+    assert await world.credit_left(invoice["customer_id"]) == 0
 
 
 async def test_it_becomes_credit_where_the_invoice_was_paid_meanwhile(

@@ -1,11 +1,14 @@
 """Money going back, told as stories: reserved first, never more than was captured."""
 
 import asyncio
+from pathlib import Path
 
+import asyncpg
 import pytest
 
 from app.domain.errors import Conflict, InvalidRequest
-from app.services import refunds
+from app.services import audit, refunds
+from tests.gateways.fifth_harness import install
 from tests.simulator import SimulatorProcess
 from tests.world import World, until
 
@@ -122,6 +125,53 @@ async def test_a_refund_survives_the_death_of_the_process_that_asked_for_it(
     await world.advance(minutes=3, expect=["refund.succeeded"])
     assert world.refunded() == [400]
     await world.assert_clean()
+
+
+async def test_a_refund_on_an_account_that_does_not_open_waits_and_is_told(
+    world: World, administrator: asyncpg.Connection
+) -> None:
+    """Its credentials are lost: nothing is sent, nothing is given up, and a person is told."""
+    payment = await paid(world)
+    await administrator.execute(
+        "UPDATE gateway_accounts SET credentials_ciphertext = 'x.unreadable'"
+    )
+    await world.refund(payment["id"], 400)
+    await world.expect()
+    [refund] = await world.fetch("SELECT * FROM refunds")
+    assert (refund["status"], refund["detail"]) == (
+        "processing",
+        "not executed: account_unusable",
+    )
+    assert (refund["request"], refund["look_up_at"] > world.now) == (None, True)
+    for _ in range(14):
+        await world.advance(days=1, expect=[])
+    [refund] = await world.fetch("SELECT * FROM refunds")
+    assert refund["detail"].startswith("manual_review: ")
+    assert (await world.payments())[0]["amount_refund_reserved"] == 400
+    assert world.refunded() == []
+    report = await audit.run(world.rt, world.caller.merchant_id)
+    assert "nothing_awaits_review" in {f.name for f in report.findings if f.exceptions}
+
+
+async def test_an_adapter_that_cannot_be_opened_is_one_accounts_trouble(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third party's, with a bug: what is due there waits, and nothing else does."""
+    broken = "class Broken:\n    def __init__(self, account): raise RuntimeError('a bug')\n"
+    broken += "    name = 'broken'\n    fields = ()\n"
+    broken += "    from app.gateways.simulator import SimulatorGateway\n"
+    broken += "    capabilities = SimulatorGateway.capabilities\n"
+    install(tmp_path, "perennial_broken", "broken = perennial_broken:Broken", broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    payment = await paid(world)
+    async with world.rt.db.begin(world.caller.merchant_id) as tx:
+        await tx.run("UPDATE gateway_accounts SET gateway = 'broken'")
+    await world.refund(payment["id"], 400)
+    customer = await world.customer()
+    await world.subscribe(customer, await world.price("1000"))
+    [refund] = await world.fetch("SELECT * FROM refunds")
+    assert refund["detail"] == "not executed: account_unusable"
+    assert (await world.payments())[-1]["status"] == "scheduled"
 
 
 async def test_refunds_of_one_customer_s_test_clock_wait_for_that_clock(world: World) -> None:

@@ -67,6 +67,7 @@ reconciliation_differences = tenant_table(
     instant("created_at"),
     instant("seen_at"),
     instant("sent_at", null=True),
+    instant("tried_at", null=True),
     instant("resolved_at", null=True),
     number("version", default=1),
     belongs_to("reconciliations", "reconciliation_id"),
