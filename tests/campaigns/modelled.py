@@ -171,12 +171,12 @@ class Modelled:
         """Whether the service and the model say the same; False: the model no longer knows it."""
         self.advance()
         [row] = await self.world.fetch(TOTALS, self.id)
+        if row["status"] == "incomplete":
+            return True  # nothing goes on until it is paid
         if row["status"] not in STATES[self.fair.state]:
             unpaid = row["status"] in ("canceled", "incomplete_expired", "unpaid", "past_due")
             assert unpaid, self.story(f"is {row['status']}, not {self.fair.state}")
             return False
-        if row["status"] == "incomplete":
-            return True  # nothing goes on until it is paid
         if self.fair.state == "running":
             period = row["period_start"], row["period_end"]
             assert period == self.fair.period, self.story(f"{period} is not {self.fair.period}")
