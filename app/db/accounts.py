@@ -1,10 +1,11 @@
 """Subscriptions as decisions need them: with everything their bills depend on, many at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from app.db import (
+    ahead,
     balances,
     charged,
     corrected,
@@ -117,6 +118,9 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
         ],
     )
     bills = await payments.load_first_bills(tx, unpaid) if unpaid else {}
+    foreseen = [sub for sub in subs if sub.ahead is not None]
+    early = await ahead.bills(tx, foreseen) if foreseen else {}
+    names = await ahead.names(tx, foreseen) if foreseen else NO_NAMES
     accounts = [
         Account(
             sub,
@@ -133,12 +137,15 @@ async def load(tx: Tx, rows: Sequence[Row], now: datetime | None = None) -> list
             taxed[sub.merchant_id, sub.customer_id] if sub.automatic_tax else None,
             held_back.get(key, ()),
             noted.get(key, NOTHING_NOTED),
+            early.get(key),
+            names.get(key, ()),
         )
         for key, sub in zip(keys, subs, strict=True)
     ]
     return await usage_charges.with_late(tx, accounts)
 
 
+NO_NAMES: Mapping[Key, Container[datetime]] = {}
 NOTHING_NOTED: Mapping[UUID, Corrected] = {}
 NO_USAGE: Mapping[UUID, Metered] = {}
 

@@ -104,6 +104,13 @@ BOOKS: Final = (
                   JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
                  WHERE {mine:b} AND b.cycle_start IS NOT NULL
                    AND i.billing_reason <> 'subscription_cancel'
+                   AND (i.created_at >= b.cycle_start -- else billed ahead: once that has begun
+                        OR EXISTS (
+                            SELECT FROM events e
+                             WHERE e.merchant_id = b.merchant_id
+                               AND e.object_id = b.subscription_id
+                               AND e.type IN ('subscription.activated', 'subscription.renewed')
+                               AND (e.data ->> 'period_start')::timestamptz = b.cycle_start))
                 WINDOW following AS (PARTITION BY b.merchant_id, b.subscription_id
                                      ORDER BY b.cycle_start)) billed
              WHERE next_start <> period_end

@@ -20,7 +20,8 @@ async def in_force(
     tx: Tx, wanted: Sequence[tuple[UUID, UUID, datetime, datetime]]
 ) -> dict[Key, tuple[Charged, ...]]:
     """What was charged for time after an instant of the present period: by each (merchant,
-    subscription, the period's start, the instant). What an earlier period forfeited stays so.
+    subscription, the period's start, the instant). What an earlier period forfeited stays so, and
+    what was billed of one to come is not its affair.
     """
     if not wanted:
         return {}
@@ -31,9 +32,10 @@ async def in_force(
                AS k (merchant_id, subscription_id, since, at)
           JOIN {invoices.BILLS} b USING (merchant_id, subscription_id)
           JOIN invoices i ON i.merchant_id = b.merchant_id AND i.id = b.invoice_id
+          JOIN subscriptions s ON s.merchant_id = k.merchant_id AND s.id = k.subscription_id
           JOIN invoice_lines l ON l.merchant_id = i.merchant_id AND l.invoice_id = i.id
                {invoices.OF_LINES}
-         WHERE i.status <> 'void'
+         WHERE i.status <> 'void' AND i.id IS DISTINCT FROM s.ahead_invoice_id
            AND (l.subscription_id IS NULL OR l.subscription_id = b.subscription_id)
            AND l.kind = 'period' AND l.reverses_line_id IS NULL AND l.amount > 0
            AND l.period_end > k.at AND l.period_start >= k.since

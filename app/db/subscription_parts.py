@@ -14,6 +14,7 @@ from app.domain.discount import Discount
 from app.domain.invoice import Collection
 from app.domain.pricing import TrialEnd
 from app.domain.subscription import (
+    Ahead,
     Item,
     Pause,
     PausedInvoices,
@@ -114,7 +115,7 @@ def subscription(
     scheduled: tuple[Scheduled, ...],
 ) -> Subscription:
     """The subscription that a row, with what belongs to it, stands for."""
-    start, end = row["period_start"], row["period_end"]
+    start, end, ahead = row["period_start"], row["period_end"], row["ahead_start"]
     behaviour, settings = row["trial_end_without_payment_method"], row["billing_settings"]
     return Subscription(
         id=row["id"],
@@ -152,6 +153,7 @@ def subscription(
         automatic_tax=row["automatic_tax"],
         trial_end_without_payment_method=None if behaviour is None else TrialEnd(behaviour),
         settings=orjson.loads(settings) if settings != "{}" else {},
+        ahead=None if ahead is None else Ahead(ahead, row["ahead_invoice_id"]),
     )
 
 

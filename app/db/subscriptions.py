@@ -20,7 +20,7 @@ COLUMNS: Final = """
     s.cancel_at, s.cancel_at_period_end, s.canceled_at, s.ended_at, s.latest_invoice_id,
     s.test_clock_id, s.metadata, s.created_at, s.version, s.next_action_at, s.pause_invoices,
     s.paused_at, s.resumes_at, s.cycles_left, s.automatic_tax,
-    s.trial_end_without_payment_method, s.billing_settings
+    s.trial_end_without_payment_method, s.billing_settings, s.ahead_start, s.ahead_invoice_id
 """
 
 

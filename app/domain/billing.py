@@ -3,7 +3,7 @@
 Everything that bills a subscription, at a boundary or in between, goes through here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from app.domain import discount as discounting
 from app.domain import invoicing, pricing, proration
 from app.domain import payment as paying
 from app.domain import policy as policies
+from app.domain.ahead import Billed as BilledAhead
 from app.domain.balance import Balance
 from app.domain.calendar import DAY, Period
 from app.domain.collection import Bill as OpenBill
@@ -77,6 +78,16 @@ class Account:
     """Drafts and unpaid invoices made while it was paused; loaded to resume it."""
     corrected: Mapping[UUID, Corrected] = field(default_factory=dict)
     """The invoices of `charged`, where what comes back of them comes by credit notes."""
+    ahead: BilledAhead | None = None
+    """What was billed of the period to come."""
+    names: Container[datetime] = ()
+    """The boundaries of its present period, and to come, that invoices are named after already."""
+
+    def name_of(self, boundary: datetime) -> datetime | None:
+        """What the bill of a boundary is named after; None where another has that name: one that
+        was made ahead, whatever became of it.
+        """
+        return None if boundary in self.names else boundary
 
     @property
     def creditable(self) -> tuple[Charged, ...]:
@@ -339,8 +350,8 @@ def decide(
         return told_of(became, told, new_id, previous)
     billed = _bill(account, *bill, now, new_id)
     invoice = billed.invoice
-    used = _uses(account.subscription, invoice)
-    discounts = _left(sub.discounts, used) if used else sub.discounts
+    used = uses(account.subscription, invoice)
+    discounts = left_of(sub.discounts, used) if used else sub.discounts
     latest = invoice.id
     if invoice.status is Status.PAID and sub.status in OWING:
         latest = sub.latest_invoice_id or latest  # what is still owed is on that one
@@ -378,12 +389,13 @@ def _bill(account: Account, order: Order, lines: Lines, now: datetime, new_id: N
     return invoicing.bill(what, account.balance, now, new_id)
 
 
-def _left(discounts: tuple[Discount, ...], used: tuple[DiscountUse, ...]) -> tuple[Discount, ...]:
+def left_of(discounts: tuple[Discount, ...], used: tuple[DiscountUse, ...]) -> tuple[Discount, ...]:
+    """The discounts, as `used` leaves them."""
     left = {use.id: use.periods_remaining for use in used}
     return tuple(replace(d, periods_remaining=left[d.id]) if d.id in left else d for d in discounts)
 
 
-def _uses(sub: Subscription, invoice: Invoice) -> tuple[DiscountUse, ...]:
+def uses(sub: Subscription, invoice: Invoice) -> tuple[DiscountUse, ...]:
     """The discounts of which this bill used up one paid period; at zero they stay for changes
     inside it.
     """

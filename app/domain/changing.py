@@ -303,7 +303,8 @@ def begin_anew(
         given, cut = [], waiting.Cut(account.pending)
     # Where the present period was billed at this very instant, that bill has the boundary's name.
     boundary = at if sub.period.start < at else None
-    order = billing.order(running, BillingReason.SUBSCRIPTION_UPDATE, period, boundary)
+    name = None if boundary is None else account.name_of(boundary)
+    order = billing.order(running, BillingReason.SUBSCRIPTION_UPDATE, period, name)
     # A new period is billed: what the last one used up of the discounts is gone with it.
     running, spent = billing.without_spent(running, at) if boundary else (running, ())
     billed = replace(account, subscription=running, pending=cut.kept)

@@ -89,6 +89,20 @@ def begin(
     return Decision(payment.merchant_id, payments=(processing,), attempts=(attempt,))
 
 
+def promised_at(invoice: Invoice, now: datetime) -> datetime | None:
+    """Before which moment the invoice's money is not to move: when its period begins, if it was
+    billed before that; None: it may move now.
+    """
+    begins = invoice.order.cycle_start
+    return begins if begins is not None and begins > now else None
+
+
+def wait_until(payment: Payment, at: datetime) -> Decision:
+    """The payment is due at `at`, and not before."""
+    later = replace(payment, due_at=at, version=payment.version + 1)
+    return Decision(payment.merchant_id, payments=(later,))
+
+
 def wait_for_method(payment: Payment) -> Decision:
     """The method the payment was to use is gone: it waits for another."""
     waiting = replace(

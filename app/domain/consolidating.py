@@ -86,6 +86,8 @@ def _group(part: Part) -> Hashable | None:
     order = invoice.order
     if order.reason is not BillingReason.SUBSCRIPTION_CYCLE or invoice.status not in _FINAL:
         return None
+    if order.cycle_start is None:  # the rest of what was billed ahead
+        return None
     return (
         *(order.merchant_id, order.customer_id, order.currency, order.test_clock_id),
         *(order.collection, order.net_days, order.series, order.period.start),

@@ -120,11 +120,12 @@ def _settled(order: Order, total: int, balance: Balance, now: datetime) -> dict[
     """What becomes of an invoice over `total` as it is finalized: credit pays of it what it can."""
     applied = min(balance.amount, total)
     is_paid = applied == total
+    begins = now if order.cycle_start is None else max(now, order.cycle_start)
     return {
         "status": Status.PAID if is_paid else Status.OPEN,
         "balance_applied": applied,
         "amount_due": total - applied,
-        "due_at": now + timedelta(days=order.net_days) if order.net_days else now,
+        "due_at": begins + timedelta(days=order.net_days) if order.net_days else begins,
         "finalized_at": now,
         "paid_at": now if is_paid else None,
     }

@@ -222,7 +222,7 @@ def end(
             Period(sub.period.start, at) if sub.period is not None and ran else _around(account, at)
         )
         reason = BillingReason.SUBSCRIPTION_CANCEL
-        bill = billing.order(sub, reason, span, cycle_start=at if ran else None), lines
+        bill = billing.order(sub, reason, span, account.name_of(at) if ran else None), lines
     ended = replace(
         sub,
         status=status,

@@ -7,13 +7,14 @@ zero, what was given back of a line is remembered. Nobody else sees it, and it l
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from uuid import UUID
 
 from app.domain import (
+    billing_ahead,
     collection,
     consolidating,
     crediting,
@@ -23,8 +24,9 @@ from app.domain import (
     shop_dunning,
 )
 from app.domain import policy as policies
+from app.domain import shop_looks as looks
 from app.domain.balance import Balance
-from app.domain.billing import Account, Metered
+from app.domain.billing import Account
 from app.domain.collection import Bill
 from app.domain.crediting import Charged
 from app.domain.decision import Decision
@@ -46,12 +48,11 @@ from app.domain.payment import Payment
 from app.domain.payment import Status as PaymentStatus
 from app.domain.pending import PendingItem
 from app.domain.policy import Consolidation, Policy
-from app.domain.pricing import Usage
 from app.domain.sharing import Shared
 from app.domain.shop_dunning import Desk
 from app.domain.subscription import Status, Subscription
 from app.domain.tax_engine import Unanswered
-from app.domain.using import Used, together
+from app.domain.using import Used
 
 GATEWAY: Final = UUID(int=0)
 """The gateway account of all payments in memory: no money moves."""
@@ -64,8 +65,9 @@ class Kind(IntEnum):
 
     STEP = 0
     DRAFT = 1
-    PAYMENT = 2
-    DUNNING = 3
+    AHEAD = 2
+    PAYMENT = 3
+    DUNNING = 4
 
 
 Due: TypeAlias = tuple[datetime, Kind, int, UUID]
@@ -109,6 +111,10 @@ class Shop:
     """Lines that were made here, by id: nobody outside knows these names."""
     born: set[UUID] = field(default_factory=set)
     """The invoices that were made here."""
+    leads: dict[UUID, timedelta] = field(default_factory=dict)
+    """By subscription: how long before they begin its periods are billed, if before."""
+    in_vain: dict[UUID, datetime] = field(default_factory=dict)
+    """By subscription: since when it has a bill whose period does not begin."""
     parked: dict[UUID, str] = field(default_factory=dict)
     desk: Desk = field(default_factory=Desk)
     declines: int = 0
@@ -131,6 +137,11 @@ class Shop:
         self.invoices |= {invoice.id: invoice for invoice in account.held}
         if account.first_bill is not None:
             self.owe(account.first_bill)
+        if account.ahead is not None:
+            self.invoices[account.ahead.invoice.id] = account.ahead.invoice
+            self.charged[sub.id] += account.ahead.charged
+            if account.ahead.payment is not None:
+                self._keep_payment(account.ahead.payment)
         self._wait(sub.next_action_at, Kind.STEP, sub.id)
 
     def owe(self, bill: Bill) -> None:
@@ -142,6 +153,12 @@ class Shop:
         """Take in the dunning of an invoice that is owed."""
         self.desk.take_in(run, payment)
         self._wait(run.next_action_at, Kind.DUNNING, run.invoice_id)
+
+    def lead_by(self, leads: Mapping[UUID, timedelta]) -> None:
+        """These subscriptions are billed so long before their periods begin."""
+        self.leads |= leads
+        for key in leads:
+            self._wait(self._due_at(Kind.AHEAD, key), Kind.AHEAD, key)
 
     def hold(self, draft: Invoice) -> None:
         """Take in an invoice that is not final yet, with its lines."""
@@ -181,9 +198,13 @@ class Shop:
             policy=policies.narrowed(self.policy, (i.price for i in sub.items), sub.settings),
             pending=tuple(self._waiting(sub)),
             charged=() if moment is None else tuple(self._in_force(sub, moment)),
-            usage={} if moment is None else self._usage(sub, moment),
+            usage={} if moment is None else looks.usage(sub, moment, self.used, self.aggregations),
             late=self.late.get(subscription_id, ()),
-            held=tuple(self._held(sub)),
+            held=tuple(looks.held(sub, self.invoices, self.of_invoice)),
+            ahead=looks.billed_ahead(
+                sub, self.invoices, self.charged, self.payments, self.of_invoice
+            ),
+            names=looks.names(sub, self.invoices.values()),
             corrected={},  # what is made here is known to nobody that could correct it
         )
 
@@ -213,6 +234,8 @@ class Shop:
                 self.collect(self.payments[key], at)
             case Kind.DUNNING:
                 self._dun(self.invoices[key], at)
+            case Kind.AHEAD:
+                self._ahead(key, at)
 
     def run(self, until: datetime, steps_max: int) -> bool:
         """Everything that is due up to `until`; False where that takes more than `steps_max`."""
@@ -247,6 +270,12 @@ class Shop:
             except FAULTS as error:
                 reason = error.message if isinstance(error, BillingError) else str(error)
                 self.parked[key] = reason or type(error).__name__
+
+    def _ahead(self, key: UUID, at: datetime) -> None:
+        self.in_vain.pop(key, None)
+        decision = billing_ahead.act(self.account(key), at, self.new_id)
+        if decision is not None:
+            self.record(decision, at)
 
     def _alone(self, at: datetime) -> consolidating.Step:
         return lambda account: lifecycle.step(account, at, self.new_id)
@@ -311,6 +340,9 @@ class Shop:
             if sub.id not in self.accounts:
                 self._found(sub)
             self._wait(sub.next_action_at, Kind.STEP, sub.id)
+            if sub.billed_in_vain is not None:
+                self.in_vain.setdefault(sub.id, at)
+            self._wait(self._due_at(Kind.AHEAD, sub.id), Kind.AHEAD, sub.id)
         for invoice in decision.invoices:
             self._keep_invoice(invoice)
         for item in decision.pending:
@@ -394,7 +426,7 @@ class Shop:
         self.payments[payment.id] = payment
         self.of_invoice[payment.invoice_id] = payment.id
         if payment.status is PaymentStatus.SCHEDULED:
-            self._wait(payment.due_at, Kind.PAYMENT, payment.id)
+            self._wait(self._due_at(Kind.PAYMENT, payment.id), Kind.PAYMENT, payment.id)
 
     def _use(self, discount_id: UUID, left: int | None, is_removed: bool) -> None:
         """A discount that several subscriptions share is used up on all of them."""
@@ -421,39 +453,13 @@ class Shop:
         return (item for item in self.pending.values() if item.subscription_id == sub.id)
 
     def _in_force(self, sub: Subscription, at: datetime) -> Iterable[Charged]:
+        early = None if sub.ahead is None else sub.ahead.invoice_id
         lines = [c for c in self.charged.get(sub.id, ()) if c.line.charge.period.end > at]
+        lines = [c for c in lines if c.invoice_id != early]
         for charged in lines:
             invoice = self.invoices.get(charged.invoice_id)
             is_paid = charged.is_paid if invoice is None else invoice.status is InvoiceStatus.PAID
             yield charged if is_paid is charged.is_paid else replace(charged, is_paid=is_paid)
-
-    def _usage(self, sub: Subscription, moment: datetime) -> dict[UUID, Metered]:
-        if sub.period is None:
-            return {}
-        found, until = {}, min(moment, sub.period.end)
-        for item in sub.items:
-            if item.price.usage is not Usage.METERED or item.id not in self.used:
-                continue
-            start = max(item.since or sub.period.start, sub.period.start)
-            spans = [used for used in self.used[item.id] if start <= used.at < until]
-            assert item.price.meter_id is not None
-            how = self.aggregations.get(item.price.meter_id, Aggregation.SUM)
-            found[item.id] = together(how, spans)
-        return found
-
-    def _held(self, sub: Subscription) -> Iterable[Invoice]:
-        if sub.pause is None:
-            return ()
-        return (
-            invoice
-            for invoice in self.invoices.values()
-            if invoice.order.subscription_id == sub.id
-            and invoice.finalize_at is None
-            and (
-                invoice.status is InvoiceStatus.DRAFT
-                or (invoice.status is InvoiceStatus.OPEN and invoice.id not in self.of_invoice)
-            )
-        )
 
     def _wait(self, at: datetime | None, kind: Kind, key: UUID) -> None:
         if at is not None:
@@ -470,9 +476,17 @@ class Shop:
                 return draft.finalize_at if draft.status is InvoiceStatus.DRAFT else None
             case Kind.PAYMENT:
                 payment = self.payments[key]
-                return payment.due_at if payment.status is PaymentStatus.SCHEDULED else None
+                if payment.status is not PaymentStatus.SCHEDULED or payment.due_at is None:
+                    return None
+                invoice = self.invoices.get(payment.invoice_id)
+                promised = invoice and collection.promised_at(invoice, payment.due_at)
+                return promised or payment.due_at
             case Kind.DUNNING:
                 return self.desk.due_at(self.invoices[key])
+            case Kind.AHEAD:
+                sub, lead = self.subscriptions[key], self.leads.get(key)
+                at = billing_ahead.acts_at(sub, lead, self.in_vain.get(key))
+                return None if key in self.parked else at
 
 
 def _is_in_force(line: Line) -> bool:

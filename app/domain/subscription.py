@@ -174,6 +174,16 @@ class Scheduled:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """What became of billing the period that begins at `start` before it does: its invoice, or
+    None where there was nothing to bill yet, or it was taken back.
+    """
+
+    start: datetime
+    invoice_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """Everything a decision about a subscription needs to know of it.
 
@@ -220,6 +230,8 @@ class Subscription:
     trial_end_without_payment_method: TrialEnd | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     """The billing settings in which it differs from its merchant's."""
+    ahead: Ahead | None = None
+    """Where a debit must be announced: what was billed of the period to come."""
 
     @property
     def begins_at(self) -> datetime:
@@ -252,6 +264,16 @@ class Subscription:
         if self.scheduled and self.scheduled[0].due_at < due:
             due = self.scheduled[0].due_at
         return due
+
+    @property
+    def billed_in_vain(self) -> UUID | None:
+        """The invoice of a period that was to begin and does not, or not as things stand."""
+        if self.ahead is None or self.ahead.invoice_id is None:
+            return None
+        goes_on = self.status not in ENDED and self.pause is None and self.period is not None
+        if goes_on and self.period is not None and self.ahead.start == self.period.end:
+            return None
+        return self.ahead.invoice_id
 
     def _next_while_paused(self, pause: Pause, period_end: datetime) -> datetime | None:
         moments = [pause.resumes_at, self.cancel_at]

@@ -131,6 +131,8 @@ class CredentialField:
     live_prefixes: tuple[str, ...] = ()
     pattern: str | None = None
     """A regular expression that the whole value matches."""
+    is_about_lead_time: bool = False
+    """Whether it says how early the account's charges must be submitted."""
 
 
 class CredentialCheck(StrEnum):

@@ -80,6 +80,10 @@ class Capabilities:
     """None means whatever ISO 4217 knows."""
     requires_lead_time_seconds: int = 0
     """How long before the due moment a charge must be submitted."""
+    announced_methods: frozenset[str] | None = None
+    """The types of payment methods whose charges need that lead; None: all."""
+    announced_currencies: frozenset[str] | None = None
+    """The currencies in which they need it; None: all."""
     pending_seconds_max: int = 7 * 86_400
     """A charge that was taken is decided after this long, or a person has to look."""
     manual_capture: bool = True
@@ -93,6 +97,15 @@ class Capabilities:
     requests_per_second: int | None = None
     moves_real_money: bool = True
     """False for a gateway that only pretends: it is refused for live accounts."""
+
+    def lead_time_seconds(self, method_type: str, currency: str) -> int:
+        """How long before the due moment a charge on such a method must be submitted."""
+        methods, currencies = self.announced_methods, self.announced_currencies
+        if methods is not None and method_type not in methods:
+            return 0
+        if currencies is not None and currency not in currencies:
+            return 0
+        return self.requires_lead_time_seconds
 
     def absence_is_proof(self, age_seconds: int, absent_seconds: int | None = None) -> bool:
         """Whether a definitive "not found" of a request this old means it was never executed; it

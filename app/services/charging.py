@@ -42,7 +42,9 @@ COLUMNS: Final = frozenset({"attempt_code", "idempotency_key", "amount_minor", "
 logger = log.get(__name__)
 
 
-def first_request(attempt: Attempt, bill: Bill, method: Row) -> ChargeRequest:
+def first_request(
+    attempt: Attempt, bill: Bill, method: Row, not_before: datetime | None = None
+) -> ChargeRequest:
     """The request of an attempt that is about to be made, by a row of `payments.methods`."""
     is_subsequent = method["network_transaction_id"] is not None
     number = bill.invoice.number or ""
@@ -65,6 +67,7 @@ def first_request(attempt: Attempt, bill: Bill, method: Row) -> ChargeRequest:
         network_transaction_id=method["network_transaction_id"],
         original_amount_minor=method["network_transaction_amount"],
         method_type=method["type"],
+        not_before=not_before,
     )
 
 

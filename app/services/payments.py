@@ -171,8 +171,14 @@ def _attempt(
     except (BillingError, ConfigurationError) as error:
         logger.error("collect.postponed", payment=str(payment.id), reason=str(error))
         return _postponed(payment, now), None
+    promised = collection.promised_at(bill.invoice, now)
+    if promised is not None:
+        if not gateway.capabilities.lead_time_seconds(method["type"], payment.currency):
+            return collection.wait_until(payment, promised), None
+        if payment.test_clock_id is not None:
+            promised = None  # the gateway knows nothing of that clock
     [attempt] = decision.attempts
-    request = charging.first_request(attempt, bill, method)
+    request = charging.first_request(attempt, bill, method, promised)
     written = replace(attempt, request=charging.frozen(request))
     return replace(decision, attempts=(written,)), Call(written, gateway, request)
 

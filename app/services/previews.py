@@ -5,13 +5,14 @@ thing, but none is recorded.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from app.db import balances, billing, offers, shops, subscriptions
+from app.db.ahead import Lead
 from app.db.base import Row, Tx
 from app.db.offers import Claim
 from app.domain import command, signup
@@ -25,7 +26,7 @@ from app.domain.shop import Shop
 from app.domain.tax_engine import foreseen
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import changes, enrolment, phasing
+from app.services import billing_ahead, changes, enrolment, phasing
 from app.services.caller import Caller
 from app.services.changes import ChangeSubscription, MoveAnchor
 from app.services.enrolment import CreateSubscription
@@ -70,11 +71,11 @@ class Previewed:
 
 async def invoices(rt: Runtime, caller: Caller, cmd: PreviewInvoices) -> Previewed:
     """The invoices that would come. Raises what the real thing would raise."""
+    leads = await billing_ahead.leads(rt)
     async with rt.db.look(caller.merchant_id) as tx:
         if cmd.create is not None:
             return await _of_new(rt, tx, caller, cmd.create, cmd.at)
-        assert cmd.subscription_id is not None
-        return await _of_running(rt, tx, caller, cmd.subscription_id, cmd)
+        return await _of_running(rt, tx, caller, cmd, leads)
 
 
 async def _of_new(
@@ -118,13 +119,16 @@ async def _promised(tx: Tx, token: str, customer_id: UUID, at: datetime) -> Clai
 
 
 async def _of_running(
-    rt: Runtime, tx: Tx, caller: Caller, subscription_id: UUID, cmd: PreviewInvoices
+    rt: Runtime, tx: Tx, caller: Caller, cmd: PreviewInvoices, leads: Sequence[Lead]
 ) -> Previewed:
+    subscription_id = cmd.subscription_id
+    assert subscription_id is not None
     rows: list[Row] = await shops.rows_of_subscription(tx, subscription_id)
     customer_id = rows[0]["customer_id"]
     now = await now_of_customer(rt, tx, customer_id)
     rows += await shops.rows_of_customer(tx, customer_id, OTHERS_MAX, subscription_id)
     shop = await shops.load(tx, caller.merchant_id, rows, now, new_id)
+    await billing_ahead.into(tx, shop, leads)
     if await subscriptions.is_parked(tx, subscription_id):
         shop.parked[subscription_id] = "parked"
     at = await _go_on(shop, now, cmd.at)

@@ -28,7 +28,7 @@ from app.domain.sharing import Shared
 from app.domain.subscription import Status
 from app.domain.tax_engine import Question, Unanswered
 from app.runtime import Runtime
-from app.services import stepping, tax_prefetch
+from app.services import billing_ahead, stepping, tax_prefetch
 
 Key = tuple[UUID, UUID]
 
@@ -131,6 +131,8 @@ async def renew_due(
             if isinstance(ended, BaseException):
                 raise ended
             total += ended
+    early = await billing_ahead.run_due(rt, scope, now)
+    total += Run(early.billed + early.taken_back, early.billed, early.billed)
     if total.payments and scope == WALL:
         await rt.bell.ring("collect")
     return total

@@ -33,7 +33,7 @@ from app.domain.simulation import (
 from app.domain.tax_engine import foreseen
 from app.ids import new_id
 from app.runtime import Runtime
-from app.services import changes, enrolment
+from app.services import billing_ahead, changes, enrolment
 from app.services.caller import Caller
 from app.services.changes import ChangeSubscription
 from app.services.enrolment import CreateSubscription
@@ -94,11 +94,13 @@ async def run(rt: Runtime, caller: Caller, cmd: Simulate) -> Simulation:
     """Play the script up to the end. Nothing is stored. Raises NotFound, InvalidRequest."""
     if len(cmd.script) > ACTS_MAX:
         raise InvalidRequest(f"A script has at most {ACTS_MAX} entries.", param="script")
+    leads = await billing_ahead.leads(rt)
     async with rt.db.look(caller.merchant_id) as tx:
         rows, now = await _rows(rt, tx, cmd)
         until = _until(cmd, now)
         _check_moments(cmd, now, until)
         shop = await shops.load(tx, caller.merchant_id, rows, now, new_id)
+        await billing_ahead.into(tx, shop, leads)
         script = [
             await _act(tx, caller, shop, entry, place, cmd)
             for place, entry in enumerate(cmd.script)

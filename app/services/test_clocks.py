@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from app import ids, log
-from app.db import drafts, dunning_due, subscriptions
+from app.db import ahead, drafts, dunning_due, subscriptions
 from app.db import payments as payment_rows
 from app.db import test_clocks as rows
 from app.db.base import Row
@@ -21,6 +21,7 @@ from app.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from app.ids import new_id
 from app.runtime import Runtime
 from app.services import (
+    billing_ahead,
     dunning,
     finalizing,
     idempotency,
@@ -141,12 +142,14 @@ async def _stop(rt: Runtime, clock: Row, at: datetime, failure: str | None) -> N
 
 
 async def _next_due(rt: Runtime, scope: Scope) -> datetime | None:
+    leads = await billing_ahead.leads(rt)
     async with rt.db.begin_system() as tx:
         found = [
             await subscriptions.next_due(tx, scope),
             await drafts.next_due(tx, scope),
             await payment_rows.next_due(tx, scope),
             await dunning_due.next_due(tx, scope),
+            await ahead.next_due(tx, scope, leads) if leads else None,
         ]
     return min((due for due in found if due is not None), default=None)
 

@@ -18,6 +18,7 @@ from app.simulator import disputes
 from app.simulator.events import ACCOUNT
 from app.simulator.ledger import Ledger
 from app.simulator.requests import (
+    ClockBody,
     ConfirmBody,
     DisputeBody,
     DisputeUpdate,
@@ -165,6 +166,15 @@ class LookUps:
             200, {"object": "webhook_endpoint", "is_set": wanted is not None}
         )
 
+    async def clock(self, request: Request) -> Response:
+        """PUT and DELETE /v1/clock."""
+        wanted = None
+        if request.method == "PUT":
+            wanted = validated(ClockBody, await request.body()).at
+        self._sim.bank.set_at_ms = wanted
+        self._sim.bank.settle_due()
+        return await self._changed(200, {"object": "clock", "at": self._sim.bank.now_ms()})
+
     async def confirm_setup(self, request: Request) -> Response:
         """POST /setups/{id}/confirm, with the client secret and nothing else."""
         body = validated(ConfirmBody, await request.body())
@@ -281,6 +291,7 @@ def routes(sim: Simulator) -> list[Route]:
         route("/v1/disputes/{id}", looks.update_dispute, "POST"),
         route("/v1/webhook_endpoint", looks.endpoint, "PUT", "DELETE"),
         route("/v1/ledger", looks.books, "GET"),
+        route("/v1/clock", looks.clock, "PUT", "DELETE"),
         route("/v1/faults", sim.faults, "GET", "PUT", "DELETE"),
         route("/v1/account", looks.account, "GET"),
         Route("/setups/{id}/confirm", refusing(looks.confirm_setup), methods=["POST"]),

@@ -54,6 +54,18 @@ class Repeating(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What kind of gateway the caller wants this to be."""
+
+    repeating: Repeating = Repeating.NATIVE_KEY
+    lead_time_ms: int = 0
+    """For so long at least a charge is pending, after it was announced to the customer."""
+
+
+USUAL: Final = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class Twist:
     """What a fault changes about an execution."""
 
@@ -75,9 +87,13 @@ class Bank:
         self._events = events
         self._clock = clock
         self._url = url
+        self.set_at_ms: int | None = None
+        """What time a test says it is."""
 
     def now_ms(self) -> int:
         """The present, in milliseconds of the Unix epoch."""
+        if self.set_at_ms is not None:
+            return self.set_at_ms
         return int(self._clock.now().timestamp() * 1000)
 
     def once(
@@ -116,16 +132,18 @@ class Bank:
         body: ChargeBody,
         key: str,
         twist: Twist = PLAIN,
-        repeating: Repeating = Repeating.NATIVE_KEY,
+        terms: Terms = USUAL,
     ) -> Execution:
         """Execute a charge: 201, or 402 when it is declined. Raises Refusal."""
         now = self.now_ms()
-        row = body.model_dump(exclude={"capture", "order"})
+        row = body.model_dump(exclude={"capture", "order", "not_before"})
         row |= {"kind": "charge", "idempotency_key": key, "created_at": now}
         row["for_order"] = body.order
-        self._check_repetition(body, row, repeating, now)
+        self._check_repetition(body, row, terms.repeating, now)
         behaviour = self._vault.behaviour(body.payment_method)
         row |= self._ending(behaviour, body, twist, now)
+        if terms.lead_time_ms:
+            row |= announced(row, max(now + terms.lead_time_ms, body.not_before or 0))
         if row["status"] == "authorized":
             row["authorized"] = body.amount
         rows = [row | {"id": ids.show("ch", ids.new_id())} for _ in range(twist.copies)]
@@ -297,8 +315,31 @@ class Bank:
             "action_url": f"{self._url}/actions/{row['id']}?secret={secret}" if waits else None,
             "client_secret": secret,
             "expires_at": row["created_at"] + AUTHORIZED_MS if status == "authorized" else None,
+            "expected_by": expected_by(row),
             "created_at": row["created_at"],
         }
+
+
+def expected_by(row: dict[str, Any]) -> int | None:
+    """When a pending charge is decided, where that takes longer than a moment."""
+    at_ms: int | None = row.get("settles_at")
+    if row["status"] != "pending" or at_ms is None:
+        return None
+    return at_ms if at_ms - row["created_at"] > PENDING_MS else None
+
+
+def announced(row: Row, at_ms: int) -> dict[str, Any]:
+    """A charge that is told to the customer first: what would become of it now becomes of it at
+    `at_ms`.
+    """
+    if row["status"] not in {"succeeded", "declined"}:
+        return {}
+    return {
+        "status": "pending",
+        "settles_to": row["status"],
+        "settles_at": at_ms,
+        "decline_code": None,
+    }
 
 
 def pending(settles_to: str, now_ms: int) -> dict[str, Any]:

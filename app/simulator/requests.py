@@ -8,6 +8,7 @@ from app.simulator.behaviour import DECLINE_CODES
 
 AMOUNT_MAX: Final = 10**12
 """Far beyond any real charge; keeps every sum inside SQLite's 64 bits."""
+INSTANT_MAX: Final = 2**53
 REFERENCE_LENGTH_MAX: Final = 40
 KEY_LENGTH_MAX: Final = 255
 
@@ -53,6 +54,8 @@ class ChargeBody(Body):
     """False: the money is only held."""
     order: Text | None = None
     """An order of POST /v1/orders: at most one charge on it ever succeeds."""
+    not_before: Annotated[int, Field(ge=0, le=INSTANT_MAX)] | None = None
+    """When the customer was told that it would be charged, in milliseconds of the Unix epoch."""
 
 
 class CaptureBody(Body):
@@ -136,6 +139,12 @@ class DisputeUpdate(Body):
     """POST /v1/disputes/{id}."""
 
     status: Literal["under_review", "won", "lost", "closed"]
+
+
+class ClockBody(Body):
+    """PUT /v1/clock: what time it is, in milliseconds of the Unix epoch."""
+
+    at: Annotated[int, Field(ge=0, le=INSTANT_MAX)]
 
 
 class EndpointBody(Body):

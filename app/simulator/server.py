@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.clock import Clock
-from app.simulator.bank import PLAIN, Bank, Execution, Repeating, Twist
+from app.simulator.bank import PLAIN, Bank, Execution, Repeating, Terms, Twist
 from app.simulator.disputes import Disputes
 from app.simulator.events import Events
 from app.simulator.faults import BEFORE_EFFECT, Fault, Kind, Operation, Plan, Strike, Weather
@@ -33,6 +33,10 @@ from app.simulator.weather import failure, json, spoil
 
 REPEATING_HEADER: Final = "simulator-repeating"
 """What kind of gateway the caller wants to speak to: a word of `Repeating`."""
+
+LEAD_TIME_HEADER: Final = "simulator-lead-time"
+"""For how many seconds charges are announced before they are made."""
+LEAD_TIME_DIGITS_MAX: Final = 6
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -92,7 +96,7 @@ class Simulator:
         """POST /v1/charges."""
         raw = await request.body()
         body, key = validated(ChargeBody, raw), idempotency_key(request)
-        repeating = repeating_of(request)
+        terms = terms_of(request)
         strike = self.weather.strike(Operation.CHARGE, key, body.payment_method)
         fault = self.vault.behaviour(body.payment_method).fault
         if fault and strike.fault is None and not self.bank.is_answered(key):
@@ -100,8 +104,8 @@ class Simulator:
         call = Call(
             key,
             b"charge\n" + raw,
-            lambda twist: self.bank.charge(body, key, twist, repeating),
-            is_keyed=repeating is Repeating.NATIVE_KEY,
+            lambda twist: self.bank.charge(body, key, twist, terms),
+            is_keyed=terms.repeating is Repeating.NATIVE_KEY,
         )
         return await self._perform(request, call, strike)
 
@@ -266,8 +270,16 @@ def idempotency_key(request: Request) -> str:
     return key
 
 
-def repeating_of(request: Request) -> Repeating:
+def terms_of(request: Request) -> Terms:
     """What kind of gateway the caller wants this to be."""
+    seconds = request.headers.get(LEAD_TIME_HEADER, "0")
+    if not (seconds.isascii() and seconds.isdigit()) or len(seconds) > LEAD_TIME_DIGITS_MAX:
+        raise Refusal(400, "invalid_request", "Not a number of seconds.", LEAD_TIME_HEADER)
+    return Terms(repeating_of(request), int(seconds) * 1000)
+
+
+def repeating_of(request: Request) -> Repeating:
+    """What the caller wants to become of a request that comes again."""
     word = request.headers.get(REPEATING_HEADER, Repeating.NATIVE_KEY)
     try:
         return Repeating(word)

@@ -904,6 +904,20 @@ def upgrade() -> None:
     op.alter_column("refunds", "gateway_account_id", existing_type=sa.UUID(), nullable=True)
     op.create_index("uq_refunds_reference", "refunds", ["merchant_id", "reference"], unique=True)
     op.add_column(
+        "subscriptions",
+        sa.Column("ahead_start", postgresql.TIMESTAMP(timezone=True), nullable=True),
+    )
+    op.add_column("subscriptions", sa.Column("ahead_invoice_id", sa.UUID(), nullable=True))
+    op.create_index(
+        "ix_subscriptions_billed_in_vain",
+        "subscriptions",
+        ["ahead_start"],
+        unique=False,
+        postgresql_where=sa.text(
+            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL OR ahead_start <> period_end)"
+        ),
+    )
+    op.add_column(
         "webhook_endpoints",
         sa.Column("disabled_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
     )
@@ -994,6 +1008,11 @@ def upgrade() -> None:
         "(destination = 'gateway') = (gateway_account_id IS NOT NULL)",
     )
     op.create_check_constraint(
+        op.f("ck_subscriptions_ahead"),
+        "subscriptions",
+        "ahead_invoice_id IS NULL OR ahead_start IS NOT NULL",
+    )
+    op.create_check_constraint(
         op.f("ck_webhook_endpoints_deleted"),
         "webhook_endpoints",
         "deleted_at IS NULL OR NOT enabled",
@@ -1036,6 +1055,7 @@ def downgrade() -> None:
     )
     op.drop_constraint(op.f("ck_webhook_endpoints_disabled"), "webhook_endpoints", type_="check")
     op.drop_constraint(op.f("ck_webhook_endpoints_deleted"), "webhook_endpoints", type_="check")
+    op.drop_constraint(op.f("ck_subscriptions_ahead"), "subscriptions", type_="check")
     op.drop_constraint(op.f("ck_refunds_goes_by_a_gateway"), "refunds", type_="check")
     op.drop_constraint(op.f("ck_refunds_elsewhere_is_over"), "refunds", type_="check")
     op.drop_constraint(op.f("ck_refunds_destination"), "refunds", type_="check")
@@ -1062,6 +1082,15 @@ def downgrade() -> None:
     op.drop_column("webhook_endpoints", "deleted_at")
     op.drop_column("webhook_endpoints", "metadata")
     op.drop_column("webhook_endpoints", "disabled_at")
+    op.drop_index(
+        "ix_subscriptions_billed_in_vain",
+        table_name="subscriptions",
+        postgresql_where=sa.text(
+            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL OR ahead_start <> period_end)"
+        ),
+    )
+    op.drop_column("subscriptions", "ahead_invoice_id")
+    op.drop_column("subscriptions", "ahead_start")
     op.drop_index("uq_refunds_reference", table_name="refunds")
     op.alter_column("refunds", "gateway_account_id", existing_type=sa.UUID(), nullable=False)
     op.drop_column("refunds", "absent_since")

@@ -171,7 +171,8 @@ class Life:
     given: dict[UUID, Discount]
 
     @classmethod
-    def begin(cls, seed: int) -> "Life":
+    def begin(cls, seed: int, lead: timedelta | None = None) -> "Life":
+        """A life from a seed; with a `lead` its periods are billed so long before they begin."""
         draw, new_id = random.Random(seed), ids()
         policy = draw_policy(draw)
         shop = Shop(MERCHANT, policy, new_id)
@@ -182,6 +183,8 @@ class Life:
         [sub] = decision.subscriptions
         account = Account(sub, shop.balance(CUSTOMER, "EUR"), METHOD, policy=policy)
         shop.subscribe(account, decision, now)
+        if lead is not None:
+            shop.lead_by({sub.id: lead})
         shop.run(now, 100)
         return cls(draw, shop, sub.id, now, {d.id: d for d in wanted.discounts})
 

@@ -3,6 +3,7 @@ change of a subscription is told with the whole of it.
 """
 
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,9 +45,9 @@ def billed(invoice: Invoice, *, final: bool) -> tuple[Any, ...]:
     return whole if final else (*whole[:5], whole[-1])
 
 
-def check_a_life(seed: int) -> int:
+def check_a_life(seed: int, lead: timedelta | None = None) -> int:
     """Everything that is asked of one life; how many previews came true."""
-    life, previewed = Life.begin(seed), 0
+    life, previewed = Life.begin(seed, lead), 0
     for _ in range(4):
         life.go_on()
         decision = life.wish()
@@ -80,6 +81,12 @@ def check_a_life(seed: int) -> int:
 @settings(max_examples=60, deadline=None)
 def test_previews_come_true_and_touch_nothing(seed: int) -> None:
     check_a_life(seed)
+
+
+@given(SEEDS)
+@settings(max_examples=10, deadline=None)
+def test_previews_come_true_where_debits_are_announced(seed: int) -> None:
+    check_a_life(seed, timedelta(days=2, hours=2))
 
 
 @pytest.mark.campaign

@@ -53,6 +53,8 @@ subscriptions = tenant_table(
     instant("paused_at", null=True),
     instant("resumes_at", null=True),
     small("cycles_left", null=True),
+    instant("ahead_start", null=True),
+    uid("ahead_invoice_id", null=True),
     Column("automatic_tax", Boolean, nullable=False, server_default=text("false")),
     string("trial_end_without_payment_method", null=True),
     document("billing_settings"),
@@ -82,6 +84,14 @@ subscriptions = tenant_table(
             "next_action_at IS NOT NULL AND parked_at IS NULL AND test_clock_id IS NOT NULL"
         ),
     ),
+    Index(
+        "ix_subscriptions_billed_in_vain",
+        "ahead_start",
+        postgresql_where=text(
+            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL "
+            "OR ahead_start <> period_end)"
+        ),
+    ),
     Index("ix_subscriptions_parked", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
     currency_check(),
     one_of("status", Status),
@@ -99,6 +109,7 @@ subscriptions = tenant_table(
     check("paused", "(status = 'paused') = (paused_at IS NOT NULL)"),
     check("resumes_at", "resumes_at > paused_at"),
     check("cycles_left", "cycles_left >= 0"),
+    check("ahead", "ahead_invoice_id IS NULL OR ahead_start IS NOT NULL"),
     check("ended", "(status IN ('canceled', 'incomplete_expired')) = (ended_at IS NOT NULL)"),
     check("expires", "(status = 'incomplete') = (expires_at IS NOT NULL)"),
     check("parked", "(parked_at IS NULL) = (parked_reason IS NULL)"),

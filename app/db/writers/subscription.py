@@ -38,6 +38,8 @@ CHANGES: Final = (
     "paused_at",
     "resumes_at",
     "cycles_left",
+    "ahead_start",
+    "ahead_invoice_id",
 )
 COLUMNS: Final = (
     *CHANGES,
@@ -107,6 +109,7 @@ def _change(s: Subscription) -> bulk.Row:
             else (s.pause.invoices, s.pause.paused_at, s.pause.resumes_at)
         ),
         s.cycles_left,
+        *((None, None) if s.ahead is None else (s.ahead.start, s.ahead.invoice_id)),
     )
 
 

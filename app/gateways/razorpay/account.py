@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.domain.vault import SetupFlow
+from app.domain.vault import MethodType, SetupFlow
 from app.gateways.base import AccountMode, AccountSettings, ConfigurationError, CredentialField
 from app.gateways.capabilities import AmountFormat, Capabilities, NativeKey, News, PerOrder
 
@@ -23,6 +23,9 @@ LATE_AUTHORISATION_SECONDS: Final = 5 * DAY_SECONDS
 """For so long Razorpay asks the bank about a payment that it took for failed."""
 CAPTURE_WITHIN_SECONDS: Final = 3 * DAY_SECONDS
 """An authorised payment that is not captured by then goes back to the customer by itself."""
+ANNOUNCED_METHODS: Final = frozenset({MethodType.CARD.value, MethodType.MANDATE.value})
+"""Whose debits are announced to the customer by a notice that the order asks for."""
+ANNOUNCED_CURRENCIES: Final = frozenset({"INR"})
 TEST_PREFIX: Final = "rzp_test_"
 LIVE_PREFIX: Final = "rzp_live_"
 
@@ -56,6 +59,7 @@ FIELDS: Final = (
         is_secret=False,
         is_required=False,
         pattern=r"required|none",
+        is_about_lead_time=True,
     ),
 )
 CAPABILITIES: Final = Capabilities(
@@ -72,6 +76,8 @@ CAPABILITIES: Final = Capabilities(
     amount_format=AmountFormat.MINOR_INTEGER,
     setup_flow=SetupFlow.CHECKOUT,
     requires_lead_time_seconds=LEAD_TIME_SECONDS,
+    announced_methods=ANNOUNCED_METHODS,
+    announced_currencies=ANNOUNCED_CURRENCIES,
     pending_seconds_max=7 * DAY_SECONDS,
     partial_capture=False,
     disputes=News.WEBHOOK,

@@ -25,7 +25,6 @@ from app.domain.outcome import (
     Voided,
     VoidOutcome,
 )
-from app.domain.vault import MethodType
 from app.gateways.base import AuthenticationError, InvalidRequestError
 from app.gateways.razorpay import orders, outcomes, vault
 from app.gateways.razorpay.account import NOTICE_SECONDS, Keys
@@ -37,8 +36,6 @@ from app.gateways.razorpay.words import ATTEMPT, Charged, Customer, Order, Payme
 from app.gateways.requests import CaptureRequest, ChargeRequest, VoidRequest
 from app.http import Answer
 
-ANNOUNCED: Final = frozenset({MethodType.CARD.value, MethodType.MANDATE.value})
-"""Whose debits are announced to the customer by a notice that the order asks for."""
 ORDER_PREFIX: Final = "order_"
 NOTE_CHARS_MAX: Final = 256
 
@@ -92,7 +89,7 @@ def order_body(keys: Keys, request: ChargeRequest, now: datetime | None) -> Mapp
         "receipt": request.attempt_code,
         "notes": {ATTEMPT: request.attempt_code},
     }
-    if not keys.gives_notice or request.currency != "INR" or request.method_type not in ANNOUNCED:
+    if not keys.capabilities.lead_time_seconds(request.method_type, request.currency):
         return body
     notice: dict[str, object] = {"token_id": request.payment_method_reference}
     due = request.not_before

@@ -52,6 +52,13 @@ REPEATING: Final = MappingProxyType(
     }
 )
 """By the word for what kind of gateway the simulator is to be."""
+
+
+def capabilities(repeating: str, lead_time_seconds: int) -> Capabilities:
+    """What may be relied on at an account of this kind."""
+    return replace(REPEATING[repeating], requires_lead_time_seconds=lead_time_seconds)
+
+
 FIELDS: Final = (
     CredentialField(
         "secret_key",
@@ -72,5 +79,13 @@ FIELDS: Final = (
         is_secret=False,
         is_required=False,
         pattern="|".join(REPEATING),
+    ),
+    CredentialField(
+        "lead_time_seconds",
+        "How early charges must be announced; without it they need not be.",
+        is_secret=False,
+        is_required=False,
+        pattern=r"[0-9]{1,6}",
+        is_about_lead_time=True,
     ),
 )

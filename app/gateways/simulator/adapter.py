@@ -61,7 +61,7 @@ from app.gateways.simulator.account import (
     DEFAULT_ACCOUNT,
     DEFAULT_SECRET,
     FIELDS,
-    REPEATING,
+    capabilities,
 )
 from app.gateways.simulator.answers import (
     ChargeAnswer,
@@ -101,13 +101,15 @@ class SimulatorGateway:
         self._repeating = account.options.get("repeating", "native_key")
         self._webhook_secrets = account.webhook_secrets
         self._account_id = account.options.get("account_id", DEFAULT_ACCOUNT)
-        self.capabilities = REPEATING[self._repeating]
+        self._lead_time_seconds = account.options.get("lead_time_seconds") or "0"
+        self.capabilities = capabilities(self._repeating, int(self._lead_time_seconds))
         self._http = HttpClient(
             account.base_url or settings().simulator_url,
             headers={
                 "Authorization": f"Bearer {secret}",
                 "Content-Type": "application/json",
                 "Simulator-Repeating": self._repeating,
+                "Simulator-Lead-Time": self._lead_time_seconds,
             },
             connect_timeout_seconds=account.connect_timeout_seconds,
             total_timeout_seconds=account.total_timeout_seconds,
@@ -194,6 +196,8 @@ class SimulatorGateway:
             "network_transaction_id": request.network_transaction_id,
             "capture": request.is_captured,
         }
+        if request.not_before is not None:
+            body["not_before"] = int(request.not_before.timestamp() * 1000)
         if self._repeating == "per_order":
             order = await self._order(request)
             if not isinstance(order, OrderAnswer):

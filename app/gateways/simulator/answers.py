@@ -69,6 +69,7 @@ class ChargeAnswer(BaseModel):
     client_secret: str | None = None
     amount_refunded: int = 0
     expires_at: int | None = None
+    expected_by: int | None = None
     created_at: int = 0
 
     def outcome(self) -> Outcome:
@@ -87,7 +88,7 @@ class ChargeAnswer(BaseModel):
                     self.network_transaction_id,
                 )
             case "pending":
-                return Pending(self.id)
+                return Pending(self.id, expected_by=moment(self.expected_by))
             case "requires_action":
                 return RequiresAction(self.id, self.action_url, self.client_secret)
             case "declined":
