@@ -144,6 +144,9 @@ class Shop:
         body = {"code": "WELCOME25", "name": "25 % off three times", "percent_off": "25"}
         body |= {"duration": "repeating", "duration_in_periods": 3}
         self.coupon = (await self.api.post("/v1/coupons", body))["id"]
+        steps = [{"days": days} for days in (3, 10, 35, 65)]  # people mend their cards in months
+        body = {"code": "patient", "name": "Patient", "steps": steps, "is_default": True}
+        await self.api.post("/v1/dunning_policies", body)
 
     async def _price(self, plan: str, name: str, interval: str, currency: str, amount: int) -> None:
         body: Json = {"plan_id": plan, "currency": currency, "interval": interval}

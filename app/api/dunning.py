@@ -336,7 +336,7 @@ async def pause_dunning_run(ask: Asked, dunning_run_id: c.DunningRunRef) -> Resp
     response_model=DunningRun,
 )
 async def resume_dunning_run(ask: Asked, dunning_run_id: c.DunningRunRef) -> Response:
-    """Let it go on where it was paused."""
+    """Let it go on where it was paused, or where it was set aside (`parked_reason`)."""
     return await _present(ask, await dunning.resume(ask.rt, ask.caller, dunning_run_id))
 
 

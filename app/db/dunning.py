@@ -388,16 +388,15 @@ async def subscriptions_of(tx: Tx, keys: Sequence[Key]) -> dict[Key, list[Key]]:
 
 async def planned(tx: Tx, questioned: Iterable[Payment], now: datetime) -> dict[UUID, Known]:
     """What is known of due payments, locked by the caller: those whose attempt dunning planned, and
-    those that nobody is dunned for yet.
+    those that nobody is dunned for yet. What somebody asked for in between is not among them.
     """
-    keys = {(p.merchant_id, p.invoice_id) for p in questioned}
-    known = await load(tx, keys, now)
-    return {
-        of.payment.id: of
-        for of in known.values()
-        if of.payment is not None
-        and (
-            of.run is None
-            or (of.run.next_attempt_at is not None and of.run.next_attempt_at == of.payment.due_at)
-        )
-    }
+    known = await load(tx, {(p.merchant_id, p.invoice_id) for p in questioned}, now)
+    found = {}
+    for of in known.values():
+        payment, run = of.payment, of.run
+        if payment is None or payment.due_at is None:
+            continue
+        at = payment.due_at if run is None else run.next_attempt_at
+        if at is not None and at <= payment.due_at:
+            found[payment.id] = of
+    return found

@@ -158,3 +158,13 @@ async def method_changed(
         method_id,
         now,
     )
+
+
+async def unpark(tx: Tx, key: Key) -> bool:
+    """Put a run that was set aside back on the clock, by (merchant, id); whether it was."""
+    touched = await tx.run(
+        "UPDATE dunning_runs SET parked_at = NULL, parked_reason = NULL"
+        " WHERE merchant_id = $1 AND id = $2 AND parked_at IS NOT NULL",
+        *key,
+    )
+    return bool(touched)

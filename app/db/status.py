@@ -46,6 +46,14 @@ QUEUES: Final = (
         """,
     ),
     Queue(
+        "dunning",
+        """
+        SELECT next_action_at AS due_at FROM dunning_runs
+         WHERE next_action_at <= $1 AND parked_at IS NULL AND test_clock_id IS NULL
+           AND ($2::uuid IS NULL OR merchant_id = $2)
+        """,
+    ),
+    Queue(
         "inbound events",
         """
         SELECT due_at FROM inbound_events
@@ -108,8 +116,8 @@ async def in_flight(tx: Tx, merchant_id: UUID | None) -> list[Row]:
 
 
 async def parked(tx: Tx, merchant_id: UUID | None) -> list[Row]:
-    """Subscriptions, drafts and gateways' events that were set aside, with the reason; `n` counts
-    them all.
+    """Subscriptions, drafts, dunning and gateways' events that were set aside, with the reason; `n`
+    counts them all.
     """
     return await tx.fetch(
         f"""
@@ -122,6 +130,9 @@ async def parked(tx: Tx, merchant_id: UUID | None) -> list[Row]:
             SELECT merchant_id, id, 'invoice', parked_at, parked_reason FROM invoices
              WHERE status = 'draft' AND parked_at IS NOT NULL
                AND ($1::uuid IS NULL OR merchant_id = $1)
+            UNION ALL
+            SELECT merchant_id, id, 'dunning', parked_at, parked_reason FROM dunning_runs
+             WHERE parked_at IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
             UNION ALL
             SELECT merchant_id, id, 'inbound event', settled_at,
                    coalesce(detail, reason, status) FROM inbound_events

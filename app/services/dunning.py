@@ -22,7 +22,7 @@ from app.domain.billing import Account
 from app.domain.decision import Decision
 from app.domain.dunning import Case, Finish
 from app.domain.dunning_following import Known
-from app.domain.dunning_run import Dunning
+from app.domain.dunning_run import Dunning, Status
 from app.domain.errors import BillingError, Conflict, Stale
 from app.ids import new_id
 from app.runtime import Runtime
@@ -182,9 +182,14 @@ async def pause(rt: Runtime, caller: Caller, run_id: UUID) -> UUID:
 
 
 async def resume(rt: Runtime, caller: Caller, run_id: UUID) -> UUID:
-    """Go on where it was paused. Raises NotFound, Conflict."""
+    """Go on where it was paused, or where it was set aside. Raises NotFound, Conflict."""
     async with rt.db.begin(caller.merchant_id) as tx:
         known, now = await _lock(rt, tx, run_id)
+        was_parked = await dunning_due.unpark(tx, (caller.merchant_id, run_id))
+        if was_parked and _run(known).status is Status.ACTIVE:
+            await deeds.note(tx, caller, "dunning_run.unparked", run_id, now)
+            await idempotency.answered(tx, caller, ids.show("dun", run_id))
+            return run_id
         decision = dunning.resume(_run(known), known.payment, known.facts, now, new_id)
         await _record(tx, caller, decision, "dunning_run.resumed", now)
     rt.bell.ring_soon("dun")

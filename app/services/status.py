@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from app import ids
@@ -9,6 +10,7 @@ from app.db import status as rows
 from app.db.base import Row
 from app.runtime import Runtime
 from app.services import (
+    dunning,
     finalizing,
     inbox_settling,
     kept_methods,
@@ -20,6 +22,13 @@ from app.services import (
     setup_calls,
     test_clocks,
 )
+
+PARKED: Final = {
+    "subscription": "sub",
+    "invoice": "inv",
+    "inbound event": "ine",
+    "dunning": "dun",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ async def look(rt: Runtime, merchant_id: UUID | None = None) -> Status:
         now,
         tuple(queues),
         tuple((row["kind"], row["status"], row["n"]) for row in flying),
-        _listed(parked, {"subscription": "sub", "invoice": "inv", "inbound event": "ine"}),
+        _listed(parked, PARKED),
         _listed(waiting, {"payment": "att", "refund": "re"}),
         _listed(clocks, {"": "clock"}),
     )
@@ -104,6 +113,9 @@ async def sweep(rt: Runtime) -> Sweep:
     ran = await renewals.renew_due(rt)
     final = await finalizing.finalize_due(rt)
     collected = await payments.collect_due(rt)
+    dunned = await dunning.look_due(rt) + await dunning.look_on_test_clocks(rt)
+    if dunned.looked:
+        collected += await payments.collect_due(rt)
     looked = await look_ups.resolve_due(rt) + await refunds.resolve_due(rt)
     clocks = await test_clocks.advance_all(rt)
     await price_moves.run_due(rt)
@@ -113,7 +125,7 @@ async def sweep(rt: Runtime) -> Sweep:
     return Sweep(
         ran.steps,
         ran.invoices,
-        ran.parked + final.parked,
+        ran.parked + final.parked + dunned.parked,
         final.finalized,
         collected.attempts,
         collected.succeeded,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from app.db import dunning_due
 from app.domain.dunning_policy import FinalAction, Step, UnpaidInvoice
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import Collection
@@ -19,6 +20,7 @@ from app.services import (
     offline_payments,
     payment_methods,
     recovery,
+    status,
     subscriptions,
 )
 from app.services.customers import UpdateCustomer
@@ -773,4 +775,28 @@ async def test_a_part_that_is_paid_leaves_the_rest_to_be_dunned(world: World) ->
     # 400 by transfer, the other 600 by the card that came.
     assert world.charged()[-1] == (600, "EUR")
     assert (await case.run())["amount_recovered"] == 1000
+    await world.assert_clean()
+
+
+async def test_what_cannot_be_decided_is_set_aside_and_put_back_by_hand(world: World) -> None:
+    case = await late(world, "pm_sim_declined_expired")
+    run = await case.run()
+    key = world.caller.merchant_id, run["id"]
+    async with world.rt.db.begin_system() as tx:
+        await dunning_due.park(tx, key, "for a reason", world.now)
+    await case.after(1)
+    [parked] = (await status.look(world.rt, world.caller.merchant_id)).parked.first
+    assert (parked.kind, parked.reason) == ("dunning", "for a reason")
+    await dunning.resume(world.rt, world.caller, run["id"])
+    await world.advance(minutes=1, expect=["dunning_run.reminder"])
+    await world.assert_clean()
+
+
+async def test_one_sweep_by_hand_does_what_the_workers_do(world: World) -> None:
+    await world.policy(steps=(Step(1),), is_default=True)
+    case = await late(world)
+    world.clock.set(FAILED + timedelta(days=1))
+    swept = await status.sweep(world.rt)
+    assert swept.attempts == 1
+    assert await world.status(case.sub) == "canceled"
     await world.assert_clean()
