@@ -21,6 +21,14 @@ def server_seconds(pids: Iterable[int]) -> float:
     return spent / TICKS
 
 
+def rss_mb() -> float:
+    """What this process holds in memory at this moment; its most where /proc does not tell."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 class Meter:
     """Started when it is made; `read` says what has been spent since, as JSON can hold it."""
 

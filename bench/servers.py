@@ -35,6 +35,11 @@ class Server:
         await self._administer(f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url(database)
 
+    async def exists(self, database: str) -> bool:
+        async with connected(self.url("postgres")) as connection:
+            found = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
+            return bool(await connection.fetchval(found, database))
+
     async def drop(self, database: str) -> None:
         await self._administer(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 

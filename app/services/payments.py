@@ -45,11 +45,15 @@ from app.services.opening import open_account
 CHUNK: Final = 500
 """Attempts committed at once, at most: few to look up after a crash."""
 WAVES: Final = 10
-"""Attempts committed at once, in calls that a place in flight has to make one after another."""
+"""Attempts committed and not yet sent, at most, in calls that a place in flight has to make one
+after another.
+"""
+LANES: Final = 3
+"""Chunks in work at once: one is begun, one is under way, one is being settled."""
 CHUNKS_MAX: Final = 10_000
 SETTLE_MAX: Final = 200
 """Answers settled in one transaction."""
-LINGER_SECONDS: Final = 0.02
+LINGER_SECONDS: Final = 0.1
 """How long an answer waits for others to be settled with, while there are any under way."""
 SEND_WITHIN: Final = timedelta(seconds=60)
 """A request that has not left by then is not sent: whoever looks it up later may rely on that."""
@@ -93,27 +97,81 @@ async def collect_due(
     Without `now` the clock is read for each chunk: an attempt that bears an older time than its
     call would be taken for lost while it is still being sent.
     """
+    run = Run(rt, scope, now, only)
+    begun = await run.begin()
+    if not begun.more:
+        return await run.send(begun)
+    lanes = [run.lane(begun), *(run.lane() for _ in range(LANES - 1))]
     total = Collected()
-    for _ in range(CHUNKS_MAX):
-        begun = rt.clock.now()
-        at = now or begun
-        calls, more = await _begin(rt, scope, at, only)
-        if calls:
-            total += await _send_all(rt, calls, at, begun)
-        if not more or only is not None:
-            break
+    for ran in await asyncio.gather(*lanes, return_exceptions=True):
+        if isinstance(ran, BaseException):  # what fails in one lane does not end others' calls
+            raise ran
+        total += ran
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A chunk of attempts that is committed at `at`, and whether there is more to do.
+
+    `since` is before they were written down: whoever looks them up counts from then.
+    """
+
+    at: datetime
+    since: datetime
+    calls: Sequence[Call]
+    more: bool
+
+
+class Run:
+    """One run of collection: lanes that share the places in flight, each a chunk after the other.
+
+    While one lane commits its next attempts, or settles its last answers, the calls of the others
+    are under way.
+    """
+
+    def __init__(
+        self, rt: Runtime, scope: Scope, now: datetime | None, only: Sequence[UUID] | None
+    ) -> None:
+        self._rt, self._scope, self._now, self._only = rt, scope, now, only
+        in_flight = rt.settings.charges_in_flight
+        self._places = asyncio.Semaphore(in_flight)
+        together = WAVES * in_flight if only is not None else max(1, WAVES * in_flight // LANES)
+        self._limit = min(CHUNK, together)
+
+    async def begin(self) -> Begun:
+        """The next chunk, committed."""
+        since = self._rt.clock.now()
+        at = self._now or since
+        calls, taken = await _begin(self._rt, self._scope, at, self._limit, self._only)
+        return Begun(at, since, calls, taken == self._limit and self._only is None)
+
+    async def send(self, begun: Begun) -> Collected:
+        """The chunk's calls, made and settled."""
+        if not begun.calls:
+            return Collected()
+        return await _send_all(self._rt, begun, self._places)
+
+    async def lane(self, begun: Begun | None = None) -> Collected:
+        """Chunk after chunk, until there is no more."""
+        total = Collected()
+        for _ in range(CHUNKS_MAX):
+            begun = begun or await self.begin()
+            total += await self.send(begun)
+            if not begun.more:
+                break
+            begun = None
+        return total
+
+
 async def _begin(
-    rt: Runtime, scope: Scope, now: datetime, only: Sequence[UUID] | None
-) -> tuple[list[Call], bool]:
-    """Claim due payments and commit an attempt for each that can be tried; are there more?"""
+    rt: Runtime, scope: Scope, now: datetime, limit: int, only: Sequence[UUID] | None
+) -> tuple[list[Call], int]:
+    """Claim due payments and commit an attempt for each that can be tried; how many were due."""
     async with rt.db.begin_system() as tx:
-        limit = min(CHUNK, WAVES * rt.settings.charges_in_flight)
         due = await payments.claim_due(tx, scope, now, limit, only)
         if not due:
-            return [], False
+            return [], 0
         bills = await payments.load_bills(tx, due)
         methods = await payments.methods(
             tx, [(p.merchant_id, p.payment_method_id) for p in due if p.payment_method_id]
@@ -135,7 +193,7 @@ async def _begin(
             if call is not None:
                 calls.append(call)
         await decisions.record(tx, decided, now)
-    return calls, len(due) == limit
+    return calls, len(due)
 
 
 def _in_question(due: Sequence[Payment], methods: dict[tuple[UUID, UUID], Row]) -> list[Payment]:
@@ -196,26 +254,20 @@ def reference(attempt_id: UUID) -> str:
     return ids.show("x", attempt_id)[-20:]
 
 
-async def _send_all(
-    rt: Runtime, calls: Sequence[Call], now: datetime, begun: datetime
-) -> Collected:
-    """Send the calls, so many at once, and settle answers in groups while others are under way.
-
-    `begun` is before they were written down: whoever looks them up counts from then.
-    """
+async def _send_all(rt: Runtime, begun: Begun, places: asyncio.Semaphore) -> Collected:
+    """Send the calls as places get free; settle answers in groups while others are under way."""
     answers: asyncio.Queue[tuple[Attempt, Outcome]] = asyncio.Queue()
-    places = asyncio.Semaphore(rt.settings.charges_in_flight)
 
     async def send(call: Call) -> None:
         async with places:
-            late = rt.clock.now() - begun > BEGIN_WITHIN
+            late = rt.clock.now() - begun.since > BEGIN_WITHIN
             outcome = TOO_LATE if late else await charging.charge(call.gateway, call.request)
         answers.put_nowait((call.attempt, outcome))
 
     async with asyncio.TaskGroup() as group:
-        for call in calls:
+        for call in begun.calls:
             group.create_task(send(call))
-        settled = group.create_task(_settle_arriving(rt, answers, len(calls), now))
+        settled = group.create_task(_settle_arriving(rt, answers, len(begun.calls), begun.at))
     return settled.result()
 
 
