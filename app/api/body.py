@@ -66,7 +66,7 @@ def check(value: Any, location: tuple[str | int, ...] = ()) -> None:
     """Refuse what no field of ours takes, wherever it stands. Raises InvalidRequest."""
     match value:
         case str():
-            _check_text(value, location)
+            check_text(value, location)
         case bool() | None:
             pass
         case int():
@@ -80,11 +80,12 @@ def check(value: Any, location: tuple[str | int, ...] = ()) -> None:
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             for key, item in pairs:
                 if isinstance(key, str):
-                    _check_text(key, location)
+                    check_text(key, location)
                 check(item, (*location, key))
 
 
-def _check_text(text: str, location: tuple[str | int, ...]) -> None:
+def check_text(text: str, location: tuple[str | int, ...]) -> None:
+    """Refuse text that no field, parameter or header of ours takes. Raises InvalidRequest."""
     if "\x00" in text:
         raise _fault("Text cannot hold the NUL character.", "invalid_character", location)
     if looks_like_card(text):

@@ -262,7 +262,4 @@ def _check_query(request: Request, names: frozenset[str]) -> None:
                 code="unknown_parameter",
                 param=problems.path((name,)),
             )
-        if "\x00" in value:
-            raise InvalidRequest(
-                "Text cannot hold the NUL character.", code="invalid_character", param=name
-            )
+        body.check_text(value, (name,))

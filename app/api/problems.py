@@ -26,6 +26,7 @@ from app.domain.errors import (
     Unauthorized,
     Unavailable,
 )
+from app.redaction import masked
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE: Final = "urn:perennial:problem:"
@@ -233,7 +234,7 @@ def path(location: Iterable[str | int]) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            name = step if SPEAKABLE.fullmatch(step) else "?"
+            name = step if SPEAKABLE.fullmatch(step) and masked(step) == step else "?"
             text += f".{name}" if text else name
     return text
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app import log
 from app.api import problems
 from app.api.answers import SecretResponse, answer
-from app.api.body import JsonRequest
+from app.api.body import JsonRequest, check_text
 from app.domain.errors import (
     BillingError,
     Forbidden,
@@ -68,6 +68,7 @@ def check_key(key: str) -> None:
             code="invalid_idempotency_key",
             param="Idempotency-Key",
         )
+    check_text(key, ("Idempotency-Key",))
 
 
 def fingerprint(request: JsonRequest) -> bytes:
