@@ -14,7 +14,7 @@ from app.api.objects import Customer, Invoice
 from app.api.pages import Created
 from app.db.views import DUNNING_POLICY, DUNNING_RUN
 from app.domain import dunning_policy as terms
-from app.domain.dunning_policy import FinalAction, Policy, UnpaidInvoice
+from app.domain.dunning_policy import Failover, FinalAction, Policy, UnpaidInvoice
 from app.domain.dunning_run import EndReason, Status, Waiting
 from app.domain.invoice import Collection
 from app.domain.outcome import DeclineCategory
@@ -98,6 +98,7 @@ class DunningPolicy(Output):
         Field(description="For invoices that are sent: days from when they are due."),
     ]
     overdue_action: Annotated[str, c.open_enum(*FinalAction)]
+    failover: Annotated[str, c.open_enum(*Failover)]
     metadata: Documents
     active: bool
     created_at: At
@@ -180,6 +181,10 @@ class PolicyTerms(Input):
     overdue_action: Annotated[
         FinalAction, Field(description="The same as `final_action`, for invoices that are sent.")
     ] = terms.DEFAULT.overdue_action
+    failover: Annotated[
+        Failover,
+        Field(description="After which declines a customer's back-up methods are tried at once."),
+    ] = terms.DEFAULT.failover
 
 
 class DunningPolicyCreate(PolicyTerms):
@@ -212,6 +217,7 @@ class DunningPolicyUpdate(Change):
     attempts_max: AttemptsMax = terms.ATTEMPTS_MAX
     reminders: Steps = Field(default_factory=list)
     overdue_action: FinalAction = FinalAction.KEEP
+    failover: Failover = Failover.ANY
     active: Annotated[Flag, Field(description="False: for nobody any more.")] = True
     metadata: c.MetadataChange = Field(default_factory=dict)
 

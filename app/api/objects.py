@@ -151,6 +151,9 @@ class PaymentMethod(Output):
     is_usable: Annotated[
         bool, Field(description="False: the gateway has let go of it, or it is paused there.")
     ]
+    backup_order: Annotated[
+        int | None, Field(description="Its place among the customer's back-ups; null: it is none.")
+    ]
     metadata: Documents
     created_at: At
     detached_at: At | None

@@ -51,6 +51,16 @@ class PaymentMethodAttach(Input):
 class PaymentMethodUpdate(Change):
     expiry_month: Month | None = None
     expiry_year: Year | None = None
+    backup_order: Annotated[
+        int | None,
+        Field(
+            strict=True,
+            ge=1,
+            le=100,
+            description="Back-ups are tried in this order where the usual method is declined, as "
+            "the dunning policy's `failover` has it. Null: it is none.",
+        ),
+    ] = None
     metadata: c.MetadataChange = Field(default_factory=dict)
 
 
@@ -92,7 +102,7 @@ async def get_payment_method(ask: Asked, payment_method_id: c.PaymentMethodRef) 
 async def update_payment_method(
     ask: Asked, payment_method_id: c.PaymentMethodRef, body: PaymentMethodUpdate
 ) -> Response:
-    """Change when a payment method expires, or its metadata."""
+    """Change when a payment method expires, its place among the back-ups, or its metadata."""
     changes = body.model_dump(exclude_unset=True)
     cmd = UpdatePaymentMethod(payment_method_id, changes, ask.expected_version())
     return ask.shown(PAYMENT_METHOD, await payment_methods.update(ask.rt, ask.caller, cmd))

@@ -272,13 +272,65 @@ async def _facts(
     presented = await _presented(
         tx, [(usual[key], amounts[key]) for key in keys if key in usual], since
     )
+    others = await _others(tx, keys, usual, amounts, since)
     return {
         key: Facts(
             usual=_method(usual[key], presented.get(key, ())) if key in usual else None,
+            others=others.get(key, ()),
             tries=tuple(tries.get(key, ())),
         )
         for key in keys
     }
+
+
+BACKUPS_MAX: Final = 5
+"""Back-up methods of a customer that are tried for one invoice: people have a few cards."""
+
+
+async def _others(
+    tx: Tx,
+    keys: Sequence[Key],
+    usual: Mapping[Key, Row],
+    amounts: Mapping[Key, int],
+    since: datetime,
+) -> dict[Key, tuple[Method, ...]]:
+    """The back-up methods of the customers of these invoices that can be charged, in their order,
+    without the one that is charged anyway.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT i.merchant_id, i.id AS invoice_id, i.customer_id, i.currency, m.id, m.type, m.brand,
+               m.fingerprint, m.refused_at
+          FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
+          JOIN invoices i USING (merchant_id, id)
+          JOIN payment_methods m
+            ON m.merchant_id = i.merchant_id AND m.customer_id = i.customer_id
+          JOIN gateway_accounts g
+            ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
+         WHERE m.backup_order IS NOT NULL AND m.detached_at IS NULL AND m.is_usable
+           AND g.disabled_at IS NULL
+         ORDER BY m.backup_order, m.id
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    ranked: list[dict[Key, Row]] = []
+    found: dict[Key, list[Method]] = defaultdict(list)
+    count: dict[Key, int] = defaultdict(int)
+    for row in rows:
+        key = row["merchant_id"], row["invoice_id"]
+        place = count[key]
+        if (key in usual and usual[key]["id"] == row["id"]) or place >= BACKUPS_MAX:
+            continue
+        if place == len(ranked):
+            ranked.append({})
+        ranked[place][key] = row
+        count[key] += 1
+    for rank in ranked:  # a method at a time for all invoices, as the usual ones are looked up
+        seen = await _presented(tx, [(row, amounts[key]) for key, row in rank.items()], since)
+        for key, row in rank.items():
+            found[key].append(_method(row, seen.get(key, ())))
+    return {key: tuple(methods) for key, methods in found.items()}
 
 
 def _method(row: Row, presented: Sequence[datetime]) -> Method:

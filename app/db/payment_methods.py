@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from app.db.base import Row, Tx, dumps
@@ -94,28 +95,25 @@ async def lock(tx: Tx, merchant_id: UUID, id: UUID) -> Row | None:
     )
 
 
-async def update(
-    tx: Tx,
-    merchant_id: UUID,
-    id: UUID,
-    expiry_month: int | None,
-    expiry_year: int | None,
-    metadata: Mapping[str, str],
-) -> None:
-    """Write a locked payment method's fields as they are now, and count the version on."""
+async def update(tx: Tx, merchant_id: UUID, id: UUID, fields: Mapping[str, Any]) -> None:
+    """Write a locked payment method's expiry, place among the back-ups and metadata as they are
+    now, and count the version on.
+    """
     await tx.run(
         """
         UPDATE payment_methods
-        SET expiry_month = $3, expiry_year = $4, metadata = $5, version = version + 1,
+        SET expiry_month = $3, expiry_year = $4, metadata = $5, backup_order = $6,
+            version = version + 1,
             refused_at = CASE WHEN (expiry_month, expiry_year) IS DISTINCT FROM ($3, $4)
                               THEN NULL ELSE refused_at END
         WHERE merchant_id = $1 AND id = $2
         """,
         merchant_id,
         id,
-        expiry_month,
-        expiry_year,
-        dumps(metadata),
+        fields["expiry_month"],
+        fields["expiry_year"],
+        dumps(fields["metadata"]),
+        fields["backup_order"],
     )
 
 

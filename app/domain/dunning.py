@@ -13,7 +13,7 @@ from uuid import UUID
 from app.domain import dunning_run as runs
 from app.domain.collection import with_subscriptions
 from app.domain.decision import Decision
-from app.domain.dunning_policy import Policy, allowed_from
+from app.domain.dunning_policy import Failover, Policy, allowed_from
 from app.domain.dunning_run import Dunning, EndReason, Facts, Happening, Method, Status, Waiting
 from app.domain.event import Event, Type
 from app.domain.ids import NewId
@@ -38,9 +38,10 @@ ACTION_GRACE: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """The usual method is tried again then."""
+    """The usual method is tried again then; `method_id` names it where a back-up was since."""
 
     at: datetime
+    method_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,10 @@ def what_follows(
     if info is not None and info.retry_after_seconds:
         at = max(at, now + timedelta(seconds=info.retry_after_seconds))
     allowed = earliest(run, usual, facts, at)
-    return RetryAt(allowed) if allowed <= ahead[-1][1] else Remind(ahead[0][1])
+    if allowed > ahead[-1][1]:
+        return Remind(ahead[0][1])
+    is_back = {each.method_id for each in facts.tries} & {method.id for method in facts.others}
+    return RetryAt(allowed, usual.id if is_back else None)
 
 
 def blocks(info: DeclineInfo) -> bool:
@@ -121,11 +125,17 @@ NO_FURTHER: Final = frozenset({DeclineAdvice.DO_NOT_RETRY, DeclineAdvice.UPDATE_
 
 
 def _to_try_at_once(run: Dunning, facts: Facts) -> list[Method]:
-    """Methods that this invoice was not tried with, as they are now."""
-    tried = {each.method_id for each in facts.tries}
+    """Methods that this invoice was not tried with, as they are now: the usual one, if it is new or
+    has changed, then the back-ups in their order, as far as the policy goes.
+    """
+    tried = {each.method_id for each in facts.tries} - {run.changed_method_id}
     usual = facts.usual
+    is_blocked = usual is None or _is_blocked(run, usual)
     found = [m for m in facts.others if m.id not in tried and not m.is_refused]
-    if usual is None or _is_blocked(run, usual):
+    failover = run.policy.failover
+    if failover is Failover.NEVER or (failover is Failover.HARD and not is_blocked):
+        found = []
+    if usual is None or is_blocked:
         return found
     is_fresh = usual.id not in tried or usual.id == run.changed_method_id
     return [usual, *found] if is_fresh else found
@@ -199,8 +209,13 @@ def applied(
         next_action_at=None,
     )
     match verdict:
-        case RetryAt(at=at):
-            due = replace(payment, status=PaymentStatus.SCHEDULED, due_at=at)
+        case RetryAt(at=at, method_id=usual_id):
+            due = replace(
+                payment,
+                status=PaymentStatus.SCHEDULED,
+                due_at=at,
+                payment_method_id=usual_id or payment.payment_method_id,
+            )
             return replace(run, next_attempt_at=at), due
         case TryNow(method_id=method_id):
             due = replace(
@@ -209,7 +224,9 @@ def applied(
                 due_at=now,
                 payment_method_id=method_id,
             )
-            return replace(looked_at(run), next_attempt_at=now, blocked_method_id=None), due
+            blocked = run.blocked_method_id
+            still = None if blocked in (method_id, run.changed_method_id) else blocked
+            return replace(looked_at(run), next_attempt_at=now, blocked_method_id=still), due
         case WaitForMethod(until=until):
             return replace(run, waiting_for=Waiting.METHOD, next_action_at=until), waiting
         case Remind(until=until):

@@ -259,8 +259,9 @@ def _is_declined(attempt: Attempt, payment: Payment) -> bool:
 def _declined(run: Dunning, facts: Facts, attempt: Attempt) -> tuple[Dunning, Facts]:
     """The run after one more attempt was declined, with the method as it is known now."""
     info = attempt.decline
-    method_id, is_blocked = attempt.payment_method_id, info is not None and dunning.blocks(info)
-    usual = facts.usual
+    method_id, usual = attempt.payment_method_id, facts.usual
+    is_backup = any(method.id == method_id for method in facts.others)
+    is_blocked = info is not None and dunning.blocks(info) and not is_backup
     if usual is not None and usual.id == method_id and info is not None and dunning.refuses(info):
         facts = replace(facts, usual=replace(usual, is_refused=True))
     declined = replace(

@@ -42,6 +42,15 @@ class UnpaidInvoice(StrEnum):
     """The rest is written off as bad debt; it can still be paid."""
 
 
+class Failover(StrEnum):
+    """After which declines a customer's back-up methods are tried at once."""
+
+    ANY = "any"
+    HARD = "hard"
+    """Only where the usual method is left alone until it changes."""
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """So many days and hours after the first failure; with `at`, at that time of the day there.
@@ -122,6 +131,7 @@ class Policy:
     """For invoices that are sent: days from when they are due."""
     overdue_action: FinalAction = FinalAction.KEEP
     """How it ends for those: people who pay by transfer are late more often than gone."""
+    failover: Failover = Failover.ANY
 
     @property
     def is_silent(self) -> bool:
@@ -153,6 +163,7 @@ def document(policy: Policy) -> dict[str, Any]:
         "attempts_max": policy.attempts_max,
         "reminders": [step_document(step) for step in policy.reminders],
         "overdue_action": policy.overdue_action.value,
+        "failover": policy.failover.value,
     }
 
 
@@ -167,6 +178,7 @@ def of_document(given: Mapping[str, Any]) -> Policy:
         attempts_max=given["attempts_max"],
         reminders=tuple(step_of(step) for step in given["reminders"]),
         overdue_action=FinalAction(given["overdue_action"]),
+        failover=Failover(given.get("failover", Failover.ANY)),
     )
 
 

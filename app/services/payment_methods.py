@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -39,11 +39,15 @@ class AttachPaymentMethod:
 
 @dataclass(frozen=True, slots=True)
 class UpdatePaymentMethod:
-    """Fields to change: `expiry_month`, `expiry_year`, `metadata` (merged)."""
+    """Fields to change: `expiry_month`, `expiry_year`, `backup_order`, `metadata` (merged)."""
 
     id: UUID
     changes: Mapping[str, Any]
     expected_version: int | None = None
+
+
+TRIED_AGAIN: Final = ("expiry_month", "expiry_year", "backup_order")
+"""What makes it worth another try, where an invoice waits for a method."""
 
 
 async def attach(rt: Runtime, caller: Caller, cmd: AttachPaymentMethod) -> Row:
@@ -82,21 +86,20 @@ async def attach(rt: Runtime, caller: Caller, cmd: AttachPaymentMethod) -> Row:
 
 
 async def update(rt: Runtime, caller: Caller, cmd: UpdatePaymentMethod) -> Row:
-    """Change when it expires, or its metadata. Raises NotFound, Stale."""
+    """Change when it expires, its place among the back-ups, or its metadata.
+
+    Raises NotFound, Stale.
+    """
     async with rt.db.begin(caller.merchant_id) as tx:
         before = await _lock(tx, caller, cmd.id)
         check_version(before, cmd.expected_version)
-        await rows.update(
-            tx,
-            caller.merchant_id,
-            cmd.id,
-            cmd.changes.get("expiry_month", before["expiry_month"]),
-            cmd.changes.get("expiry_year", before["expiry_year"]),
-            merged(orjson.loads(before["metadata"]), cmd.changes.get("metadata") or {}),
-        )
+        metadata = orjson.loads(before["metadata"])
+        fields = {name: cmd.changes.get(name, before[name]) for name in TRIED_AGAIN}
+        fields["metadata"] = merged(metadata, cmd.changes.get("metadata") or {})
+        await rows.update(tx, caller.merchant_id, cmd.id, fields)
         await idempotency.answered(tx, caller, show("pm", cmd.id))
         updated = await _load(tx, caller, cmd.id)
-        if any(before[name] != updated[name] for name in ("expiry_month", "expiry_year")):
+        if any(before[name] != updated[name] for name in TRIED_AGAIN):
             now, customer = rt.clock.now(), before["customer_id"]
             await dunning_due.method_changed(tx, caller.merchant_id, customer, cmd.id, now)
     rt.bell.ring_soon("dun")

@@ -834,6 +834,7 @@ def upgrade() -> None:
         "payment_methods",
         sa.Column("refused_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
     )
+    op.add_column("payment_methods", sa.Column("backup_order", sa.SmallInteger(), nullable=True))
     op.add_column(
         "payment_methods",
         sa.Column("refreshed_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
@@ -1124,6 +1125,7 @@ def downgrade() -> None:
     op.drop_column("payment_methods", "detach_due_at")
     op.drop_column("payment_methods", "expiry_notice")
     op.drop_column("payment_methods", "refreshed_at")
+    op.drop_column("payment_methods", "backup_order")
     op.drop_column("payment_methods", "refused_at")
     op.drop_column("payment_methods", "is_usable")
     op.drop_column("payment_methods", "fingerprint")

@@ -75,6 +75,7 @@ payment_methods = tenant_table(
     string("fingerprint", null=True),
     Column("is_usable", Boolean, nullable=False, server_default=text("true")),
     instant("refused_at", null=True),
+    small("backup_order", null=True),
     instant("refreshed_at", null=True),
     number("expiry_notice", null=True),
     instant("detach_due_at", null=True),

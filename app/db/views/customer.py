@@ -46,8 +46,8 @@ PAYMENT_METHOD = View(
     table="payment_methods",
     columns="""
         t.id, t.customer_id, t.gateway_account_id, t.type, t.brand, t.last_four,
-        t.expiry_month, t.expiry_year, t.fingerprint, t.mandate, t.is_usable, t.metadata,
-        t.created_at, t.detached_at, t.version
+        t.expiry_month, t.expiry_year, t.fingerprint, t.mandate, t.is_usable, t.backup_order,
+        t.metadata, t.created_at, t.detached_at, t.version
     """,
     filters={**CREATED, "customer_id": "t.customer_id = {}", "type": "t.type = {}"},
     references={"customer": "customer", "gateway_account": "gateway_account"},

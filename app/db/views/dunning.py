@@ -19,6 +19,7 @@ DUNNING_POLICY = View(
         t.terms ->> 'unpaid_invoice' AS unpaid_invoice,
         (t.terms ->> 'attempts_max')::int AS attempts_max,
         t.terms -> 'reminders' AS reminders, t.terms ->> 'overdue_action' AS overdue_action,
+        coalesce(t.terms ->> 'failover', 'any') AS failover,
         t.metadata, t.active, t.created_at, t.version
     """,
     filters={
