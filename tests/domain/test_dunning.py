@@ -222,7 +222,7 @@ def test_another_method_is_tried_at_once_within_the_same_budget() -> None:
     few = run(policy=replace(DEFAULT, attempts_max=3))
     assert dunning.what_follows(few, facts, FAILED, soft) == Remind(FAILED + DAY)
     tried = replace(facts, tries=(*tries, Try(OTHER, FAILED)))
-    assert dunning.what_follows(run(), tried, FAILED, soft) == RetryAt(FAILED + DAY)
+    assert dunning.what_follows(run(), tried, FAILED, soft) == RetryAt(FAILED + DAY, CARD)
 
 
 def test_a_method_that_changed_is_no_longer_blocked() -> None:
