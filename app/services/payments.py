@@ -97,11 +97,13 @@ async def collect_due(
     Without `now` the clock is read for each chunk: an attempt that bears an older time than its
     call would be taken for lost while it is still being sent.
     """
-    run = Run(rt, scope, now, only)
-    begun = await run.begin()
+    in_flight = rt.settings.charges_in_flight
+    together = WAVES * in_flight if only is not None else max(1, WAVES * in_flight // LANES)
+    run = Run(rt, scope, now, only, asyncio.Semaphore(in_flight), min(CHUNK, together))
+    begun = await _next(run)
     if not begun.more:
-        return await run.send(begun)
-    lanes = [run.lane(begun), *(run.lane() for _ in range(LANES - 1))]
+        return await _send(run, begun)
+    lanes = [_lane(run, begun), *(_lane(run) for _ in range(LANES - 1))]
     total = Collected()
     for ran in await asyncio.gather(*lanes, return_exceptions=True):
         if isinstance(ran, BaseException):  # what fails in one lane does not end others' calls
@@ -123,6 +125,7 @@ class Begun:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of collection: lanes that share the places in flight, each a chunk after the other.
 
@@ -130,38 +133,40 @@ class Run:
     are under way.
     """
 
-    def __init__(
-        self, rt: Runtime, scope: Scope, now: datetime | None, only: Sequence[UUID] | None
-    ) -> None:
-        self._rt, self._scope, self._now, self._only = rt, scope, now, only
-        in_flight = rt.settings.charges_in_flight
-        self._places = asyncio.Semaphore(in_flight)
-        together = WAVES * in_flight if only is not None else max(1, WAVES * in_flight // LANES)
-        self._limit = min(CHUNK, together)
+    rt: Runtime
+    scope: Scope
+    now: datetime | None
+    only: Sequence[UUID] | None
+    places: asyncio.Semaphore
+    limit: int
+    """Attempts in a chunk, at most."""
 
-    async def begin(self) -> Begun:
-        """The next chunk, committed."""
-        since = self._rt.clock.now()
-        at = self._now or since
-        calls, taken = await _begin(self._rt, self._scope, at, self._limit, self._only)
-        return Begun(at, since, calls, taken == self._limit and self._only is None)
 
-    async def send(self, begun: Begun) -> Collected:
-        """The chunk's calls, made and settled."""
-        if not begun.calls:
-            return Collected()
-        return await _send_all(self._rt, begun, self._places)
+async def _next(run: Run) -> Begun:
+    """The next chunk, committed."""
+    since = run.rt.clock.now()
+    at = run.now or since
+    calls, taken = await _begin(run.rt, run.scope, at, run.limit, run.only)
+    return Begun(at, since, calls, taken == run.limit and run.only is None)
 
-    async def lane(self, begun: Begun | None = None) -> Collected:
-        """Chunk after chunk, until there is no more."""
-        total = Collected()
-        for _ in range(CHUNKS_MAX):
-            begun = begun or await self.begin()
-            total += await self.send(begun)
-            if not begun.more:
-                break
-            begun = None
-        return total
+
+async def _send(run: Run, begun: Begun) -> Collected:
+    """The chunk's calls, made and settled."""
+    if not begun.calls:
+        return Collected()
+    return await _send_all(run.rt, begun, run.places)
+
+
+async def _lane(run: Run, begun: Begun | None = None) -> Collected:
+    """Chunk after chunk, until there is no more."""
+    total = Collected()
+    for _ in range(CHUNKS_MAX):
+        begun = begun or await _next(run)
+        total += await _send(run, begun)
+        if not begun.more:
+            break
+        begun = None
+    return total
 
 
 async def _begin(

@@ -35,10 +35,10 @@ PRICE_FIELDS = {
 }
 PUBLIC = (
     r"/v1/catalog|/v1/offers/redeem/|/v1/setup_sessions/\{setup_session_id\}/(open|complete)$"
-    r"|/v1/gateways/\{gateway\}/\{gateway_account_id\}/webhooks$"
+    r"|/v1/gateways/\{gateway\}/\{gateway_account_id\}/webhooks$|/v1/pay/\{"
 )
 """All that publishable keys reach: an offer's link, or a session's token, goes with them. Gateways'
-deliveries need no key; they are proved by their signatures.
+deliveries need no key, they are proved by their signatures; nor does who holds a payment link.
 """
 SECRET = "not for the public"
 

@@ -254,7 +254,10 @@ OWN_BODIES = {  # our object in a body on an object of their own
     "update_customer": ("customer", {"default_payment_method_id": "payment_method"}),
     "update_subscription": ("subscription", {"payment_method_id": "payment_method"}),
 }
-QUERIES = {"get_promotion_code_check": {"code": "SHOP10"}}
+QUERIES = {
+    "get_promotion_code_check": {"code": "SHOP10"},
+    "get_recovery_report": {"start": "2020-01-01T00:00:00Z", "end": "2040-01-01T00:00:00Z"},
+}
 """What some reads cannot do without: here a word of ours, which means nothing to them."""
 LISTS = ("/balance_transactions", "/discounts", "/links", "/tax_ids")
 """What is listed by our identifiers: nothing is there."""
