@@ -25,7 +25,7 @@ from app.domain.dunning_policy import DEFAULT, FinalAction, Policy
 from app.domain.payment import Attempt
 from app.domain.policy import CancelCredit, When
 from app.domain.pricing import PriceModel
-from app.ids import new_id
+from app.ids import new_code, new_id
 from app.runtime import Runtime, open_runtime
 from app.services import (
     audit,
@@ -171,11 +171,10 @@ class World:
 
     async def policy(self, *, terms: Policy = DEFAULT, **options: Any) -> UUID:
         """A dunning policy like `terms`, but for what is said differently."""
-        self.codes.append("policy")
         named = ("is_default", "segment", "plan_ids")
         given = {name: options.pop(name) for name in named if name in options}
         made = replace(terms, **options)
-        code = f"policy-{len(self.codes)}"
+        code = f"policy-{new_code().lower()}"
         cmd = dunning_policies.CreateDunningPolicy(code=code, name=code, policy=made, **given)
         return (await dunning_policies.create(self.rt, self.caller, cmd))["id"]
 

@@ -618,13 +618,14 @@ async def test_refunds_at_once_never_give_back_more_than_was_taken(
     assert sum(razorpay.moved("refund", one.refund_code) for one in requests) == 90_000
 
 
-async def test_the_same_refund_at_once_is_still_running_and_moves_once(
+async def test_the_same_refund_at_once_moves_once(
     gateway: RazorpayGateway, razorpay: RazorpayFake, customer: str
 ) -> None:
     request = refund_of(await paid(gateway, razorpay, customer), 15_000)
     outcomes = await asyncio.gather(*(gateway.refund(request) for _ in range(10)))
-    assert any(isinstance(outcome, Refunded) for outcome in outcomes)
-    assert Unknown("still_running") in outcomes
+    [refunded] = {outcome for outcome in outcomes if isinstance(outcome, Refunded)}
+    # Who asks while it runs is told so; how many do is the machine's affair.
+    assert set(outcomes) <= {refunded, Unknown("still_running")}
     assert razorpay.moved("refund", request.refund_code) == 15_000
 
 

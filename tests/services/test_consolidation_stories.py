@@ -73,7 +73,7 @@ async def test_without_the_setting_each_has_its_own(world: World) -> None:
         to=BOUNDARY, expect=("subscription.renewed", "invoice.finalized", *PAID) * 2
     )
     assert not await shared(world)
-    assert paid(world) == [1000, 333, 1000, 333]
+    assert sorted(paid(world)) == [333, 333, 1000, 1000]  # two at once, in whichever order
 
 
 async def test_a_subscription_may_stay_out_of_it(world: World) -> None:
