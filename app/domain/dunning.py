@@ -302,9 +302,9 @@ def stop(run: Dunning, payment: Payment | None, now: datetime, new_id: NewId) ->
     )
 
 
-def pause(run: Dunning, payment: Payment | None, now: datetime, new_id: NewId) -> Decision:
-    """Somebody pauses it: its days stand still until it is resumed. Raises Conflict."""
-    paused = replace(
+def standing_still(run: Dunning, now: datetime) -> Dunning:
+    """The run, paused. Raises Conflict."""
+    return replace(
         run,
         status=runs.after(run.status, Happening.PAUSE),
         next_attempt_at=None,
@@ -312,6 +312,11 @@ def pause(run: Dunning, payment: Payment | None, now: datetime, new_id: NewId) -
         paused_at=now,
         version=run.version + 1,
     )
+
+
+def pause(run: Dunning, payment: Payment | None, now: datetime, new_id: NewId) -> Decision:
+    """Somebody pauses it: its days stand still until it is resumed. Raises Conflict."""
+    paused = standing_still(run, now)
     return Decision(
         run.merchant_id,
         payments=() if payment is None else unscheduled(payment),

@@ -22,7 +22,7 @@ from app.domain.ids import NewId
 from app.domain.invoice import BillingReason, Collection, Invoice
 from app.domain.invoice import Status as InvoiceStatus
 from app.domain.outcome import DeclineCategory
-from app.domain.payment import Attempt, AttemptStatus, Payment
+from app.domain.payment import CAPTURED_AFTER_CLOSING, Attempt, AttemptStatus, Payment
 from app.domain.payment import Status as PaymentStatus
 from app.domain.subscription import ENDED, Subscription
 from app.domain.subscription import Status as SubscriptionStatus
@@ -196,6 +196,8 @@ def _failed(decision: Decision, payment: Payment, following: _Following) -> Deci
     known = following.known.get((decision.merchant_id, payment.invoice_id))
     if known is None:
         return decision
+    if payment.failure_code == CAPTURED_AFTER_CLOSING:
+        return _paused(decision, known.run, following)
     attempt = next((a for a in decision.attempts if _is_declined(a, payment)), None)
     run = _concerned(known, decision, payment, attempt, following)
     if run is None:
@@ -219,6 +221,15 @@ def _failed(decision: Decision, payment: Payment, following: _Following) -> Deci
         told = dunning.event_of(verdict)
     told = Type.DUNNING_RUN_STARTED if is_new else told
     return _told(decision, run, told, following.new_id)
+
+
+def _paused(decision: Decision, run: Dunning | None, following: _Following) -> Decision:
+    """Money has come that may be what is owed: nothing is tried until somebody has looked at it."""
+    if run is None or run.status is not Status.ACTIVE or run.id in following.done:
+        return decision
+    following.done.add(run.id)
+    paused = dunning.standing_still(run, following.now)
+    return _told(decision, paused, Type.DUNNING_RUN_PAUSED, following.new_id)
 
 
 def _concerned(

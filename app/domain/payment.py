@@ -50,6 +50,10 @@ IN_FLIGHT: Final = frozenset(
     {AttemptStatus.PROCESSING, AttemptStatus.UNKNOWN, AttemptStatus.REQUIRES_ACTION}
 )
 RETRYABLE: Final = frozenset({Status.REQUIRES_PAYMENT_METHOD, Status.SCHEDULED})
+CAPTURED_AFTER_CLOSING: Final = "captured_after_closing"
+"""Why a payment waits that must not be tried by itself: money came for an attempt that was closed,
+and somebody has to say what it pays.
+"""
 ENDED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.REVERSED})
 
 

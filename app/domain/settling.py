@@ -31,7 +31,15 @@ from app.domain.outcome import (
     Unknown,
     Voided,
 )
-from app.domain.payment import IN_FLIGHT, Attempt, AttemptStatus, Payment, Status
+from app.domain.payment import (
+    CAPTURED_AFTER_CLOSING,
+    IN_FLIGHT,
+    RETRYABLE,
+    Attempt,
+    AttemptStatus,
+    Payment,
+    Status,
+)
 
 LOOK_UP_DELAYS: Final = tuple(
     timedelta(seconds=s) for s in (30, 120, 600, 3600, 3600, 3600, 21600, 21600, 86400, 86400)
@@ -76,13 +84,13 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
 
 def _held_back(bill: Bill) -> tuple[Payment, ...]:
     """The payment, which is tried no more by itself: money has come that may be what is owed."""
-    if bill.payment.status is not Status.SCHEDULED:
+    if bill.payment.status not in RETRYABLE:
         return ()
     waiting = replace(
         bill.payment,
         status=Status.REQUIRES_PAYMENT_METHOD,
         due_at=None,
-        failure_code="captured_after_closing",
+        failure_code=CAPTURED_AFTER_CLOSING,
         version=bill.payment.version + 1,
     )
     return (waiting,)

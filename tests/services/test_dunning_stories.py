@@ -9,9 +9,11 @@ from uuid import UUID
 import pytest
 
 from app.db import dunning_due
+from app.db import payments as payment_rows
 from app.domain.dunning_policy import FinalAction, Step, UnpaidInvoice
 from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import Collection
+from app.domain.outcome import Succeeded
 from app.domain.payment import OfflineMethod
 from app.services import (
     customers,
@@ -19,6 +21,7 @@ from app.services import (
     dunning_policies,
     offline_payments,
     payment_methods,
+    payments,
     recovery,
     status,
     subscriptions,
@@ -800,3 +803,27 @@ async def test_one_sweep_by_hand_does_what_the_workers_do(world: World) -> None:
     assert swept.attempts == 1
     assert await world.status(case.sub) == "canceled"
     await world.assert_clean()
+
+
+@pytest.mark.parametrize("day", [0, 1])
+async def test_money_that_came_after_all_stops_further_attempts_until_somebody_has_looked(
+    world: World, day: int
+) -> None:
+    case = await late(world)
+    if day:  # between two attempts, or with the next one planned
+        await case.after(1, *AGAIN)
+    attempt = (await world.attempts())[-1]
+    [(known, _)] = await attempts_of(world, attempt["id"])
+    captured = Succeeded("ch_late", 1000, "EUR")
+    await payments.settle_all(world.rt, [(known, captured)], world.now, heard=True)
+    assert await world.told() == ["dunning_run.paused"]
+    assert (await case.run())["status"] == "paused"
+    made = len(await world.attempts())
+    await world.advance_quietly(days=20)
+    assert len(await world.attempts()) == made
+    assert await world.status(case.sub) == "past_due"
+
+
+async def attempts_of(world: World, attempt_id: UUID) -> Any:
+    async with world.rt.db.begin(world.caller.merchant_id) as tx:
+        return await payment_rows.lock_attempts(tx, [(world.caller.merchant_id, attempt_id)])
