@@ -20,7 +20,6 @@ from app.db.scope import Scope
 from app.domain import billing_ahead
 from app.domain.decision import Decision
 from app.domain.errors import BillingError
-from app.domain.refund import Refund
 from app.domain.sharing import Shared
 from app.domain.shop import FAULTS, Shop
 from app.domain.tax_engine import Question, Unanswered
@@ -176,18 +175,26 @@ async def _take_back_due(rt: Runtime, scope: Scope, now: datetime) -> int:
     """Give back what was billed in vain, one after the other: it is seldom, and locks much."""
     done, left = 0, set[UUID]()
     for _ in range(CHUNKS_MAX):
-        refunds: list[Refund] = []
-        async with rt.db.begin_system() as tx:
-            rows = await ahead.claim_in_vain(tx, scope, 1, left)
+        rows: list[Row] = []
+        decision = None
+        try:
+            async with rt.db.begin_system() as tx:
+                rows = await ahead.claim_in_vain(tx, scope, 1, left)
+                if not rows:
+                    return done
+                left.add(rows[0]["id"])
+                decision = await _given_back(tx, rows[0], now)
+                if decision is not None:
+                    await decisions.record(tx, [decision], now)
+        except (*FAULTS, Refused) as error:
             if not rows:
-                return done
-            left.add(rows[0]["id"])
-            decision = await _given_back(tx, rows[0], now)
-            if decision is not None:
-                await decisions.record(tx, [decision], now)
-                refunds += decision.refunds
-                done += 1
-        await refund_calls.carry_out(rt, refunds, now)
+                raise
+            # The next run tries again; the others go on.
+            logger.error("ahead.not_taken_back", subscription=str(rows[0]["id"]), reason=str(error))
+            continue
+        if decision is not None:
+            await refund_calls.carry_out(rt, decision.refunds, now)
+            done += 1
     return done
 
 

@@ -141,6 +141,30 @@ async def test_of_a_debit_that_fails_after_the_cancellation_nothing_is_owed(worl
     await world.assert_clean()
 
 
+async def test_one_bill_that_cannot_be_taken_back_holds_up_nobody(
+    world: World, administrator: Any
+) -> None:
+    odd, other = await world.subscribed("2800"), await world.subscribed("700")
+    await announce(world)
+    await go_to(world, DUE, *BILLED * 2)
+    for sub in (odd, other):
+        await world.cancel(sub)
+    await world.told()
+    poison = """{"cancel_credit_to": "nowhere"}"""
+    await administrator.execute(
+        "UPDATE subscriptions SET billing_settings = $2::json WHERE id = $1", odd, poison
+    )
+    await go_to(world, BOUNDARY, *("payment.succeeded", "invoice.paid") * 2)
+    await world.advance_quietly(hours=1)
+    assert (await left(world, odd), await left(world, other)) == (0, 700)
+    await administrator.execute(
+        "UPDATE subscriptions SET billing_settings = $2::json WHERE id = $1", odd, "{}"
+    )
+    await world.advance_quietly(hours=1)
+    assert await left(world, odd) == 2800
+    await world.assert_clean()
+
+
 async def test_what_was_not_sent_yet_is_void(world: World) -> None:
     """Billed, but not yet sent to the gateway, when the subscription ends."""
     sub = await announced(world, "2800")
