@@ -20,6 +20,7 @@ from app.domain.errors import NotFound
 from app.domain.invoice import Collection as How
 from app.domain.outcome import DeclineCategory
 from app.domain.payment import Payment
+from app.domain.settling import CAPTURED_AS, MANUAL_REVIEW
 from app.domain.subscription import Status as SubscriptionStatus
 from app.ids import new_id
 
@@ -251,9 +252,11 @@ async def _facts(
     usual = await _usual(tx, keys)
     since = now - LOOK_BACK
     tries: dict[Key, list[Try]] = defaultdict(list)
+    contested: set[Key] = set()
     for row in await tx.fetch(
         """
-        SELECT p.merchant_id, p.invoice_id, a.payment_method_id, a.created_at
+        SELECT p.merchant_id, p.invoice_id, a.payment_method_id, a.created_at,
+               starts_with(a.detail, $4) AS is_contested
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, invoice_id)
           JOIN payments p USING (merchant_id, invoice_id)
           JOIN payment_attempts a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id
@@ -262,9 +265,12 @@ async def _facts(
         [key[0] for key in keys],
         [key[1] for key in keys],
         since,
+        MANUAL_REVIEW + CAPTURED_AS,
     ):
         key = row["merchant_id"], row["invoice_id"]
         tries[key].append(Try(row["payment_method_id"], row["created_at"]))
+        if row["is_contested"]:
+            contested.add(key)
     amounts = {
         _key(row): (row["amount_due"] - row["amount_paid"] - row["amount_credited"]) for row in rows
     }
@@ -278,6 +284,7 @@ async def _facts(
             usual=_method(usual[key], presented.get(key, ())) if key in usual else None,
             others=others.get(key, ()),
             tries=tuple(tries.get(key, ())),
+            is_contested=key in contested,
         )
         for key in keys
     }

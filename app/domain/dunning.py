@@ -303,20 +303,19 @@ def stop(run: Dunning, payment: Payment | None, now: datetime, new_id: NewId) ->
 
 
 def standing_still(run: Dunning, now: datetime) -> Dunning:
-    """The run, paused. Raises Conflict."""
+    """The run, paused, in the version it is given in. Raises Conflict."""
     return replace(
         run,
         status=runs.after(run.status, Happening.PAUSE),
         next_attempt_at=None,
         next_action_at=None,
         paused_at=now,
-        version=run.version + 1,
     )
 
 
 def pause(run: Dunning, payment: Payment | None, now: datetime, new_id: NewId) -> Decision:
     """Somebody pauses it: its days stand still until it is resumed. Raises Conflict."""
-    paused = standing_still(run, now)
+    paused = replace(standing_still(run, now), version=run.version + 1)
     return Decision(
         run.merchant_id,
         payments=() if payment is None else unscheduled(payment),

@@ -196,8 +196,9 @@ def _failed(decision: Decision, payment: Payment, following: _Following) -> Deci
     known = following.known.get((decision.merchant_id, payment.invoice_id))
     if known is None:
         return decision
-    if payment.failure_code == CAPTURED_AFTER_CLOSING:
-        return _paused(decision, known.run, following)
+    is_contested = known.facts.is_contested or payment.failure_code == CAPTURED_AFTER_CLOSING
+    if payment.failure_code == CAPTURED_AFTER_CLOSING and known.run is None:
+        return decision
     attempt = next((a for a in decision.attempts if _is_declined(a, payment)), None)
     run = _concerned(known, decision, payment, attempt, following)
     if run is None:
@@ -210,6 +211,9 @@ def _failed(decision: Decision, payment: Payment, following: _Following) -> Deci
         run = dunning.waiting_for_customer(run, following.now)
     elif run.status is Status.PAUSED:
         pass
+    elif is_contested:
+        # Money has come that may be what is owed: nothing is tried until somebody has looked at it.
+        run, told = dunning.standing_still(run, following.now), Type.DUNNING_RUN_PAUSED
     elif attempt is None and payment.version > 1:
         # Nothing was declined, and its subscriptions may not be behind yet: the clock looks at it.
         run = replace(run, next_attempt_at=None, next_action_at=following.now)
@@ -221,15 +225,6 @@ def _failed(decision: Decision, payment: Payment, following: _Following) -> Deci
         told = dunning.event_of(verdict)
     told = Type.DUNNING_RUN_STARTED if is_new else told
     return _told(decision, run, told, following.new_id)
-
-
-def _paused(decision: Decision, run: Dunning | None, following: _Following) -> Decision:
-    """Money has come that may be what is owed: nothing is tried until somebody has looked at it."""
-    if run is None or run.status is not Status.ACTIVE or run.id in following.done:
-        return decision
-    following.done.add(run.id)
-    paused = dunning.standing_still(run, following.now)
-    return _told(decision, paused, Type.DUNNING_RUN_PAUSED, following.new_id)
 
 
 def _concerned(
@@ -264,7 +259,8 @@ def _is_just_final(invoice: Invoice, now: datetime) -> bool:
 
 
 def _is_declined(attempt: Attempt, payment: Payment) -> bool:
-    return attempt.payment_id == payment.id and attempt.status is AttemptStatus.FAILED
+    """Whether it was declined just now; `decline` is known of no older one."""
+    return attempt.payment_id == payment.id and attempt.decline is not None
 
 
 def _declined(run: Dunning, facts: Facts, attempt: Attempt) -> tuple[Dunning, Facts]:

@@ -101,6 +101,8 @@ class Facts:
     """What may be charged in its place at once, in this order."""
     tries: tuple[Try, ...] = ()
     """The attempts at the invoice, whoever asked for them."""
+    is_contested: bool = False
+    """Whether money came for an attempt at it that was closed, and waits for somebody to look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ gateway says it is still working on is asked for at the last of these intervals 
 EXPECTED_MAX: Final = timedelta(days=7)
 """A gateway that promises an answer later than this is asked before."""
 MANUAL_REVIEW: Final = "manual_review: "
+CAPTURED_AS: Final = "captured as "
+"""How the review of money begins that came for an attempt which was closed."""
 PENDING: Final = "the gateway is processing it"
 HELD: Final = "the money is held, to be captured"
 Open: TypeAlias = Authorized | Pending | RequiresAction | Unknown | NotExecuted
@@ -66,7 +68,7 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
     if attempt.status not in IN_FLIGHT:
         if not isinstance(outcome, Succeeded) or _is_known(attempt, outcome):
             return Decision(attempt.merchant_id)
-        decision = review(attempt, f"captured as {outcome.gateway_reference} after it was closed")
+        decision = review(attempt, f"{CAPTURED_AS}{outcome.gateway_reference} after it was closed")
         return replace(decision, payments=_held_back(bill))
     match outcome:
         case Succeeded():
@@ -84,7 +86,8 @@ def settle(bill: Bill, outcome: Outcome, now: datetime, new_id: NewId) -> Decisi
 
 def _held_back(bill: Bill) -> tuple[Payment, ...]:
     """The payment, which is tried no more by itself: money has come that may be what is owed."""
-    if bill.payment.status not in RETRYABLE:
+    is_held = bill.payment.failure_code == CAPTURED_AFTER_CLOSING
+    if is_held or bill.payment.status not in RETRYABLE:
         return ()
     waiting = replace(
         bill.payment,

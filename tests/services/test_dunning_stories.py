@@ -15,6 +15,7 @@ from app.domain.errors import Conflict, InvalidRequest
 from app.domain.invoice import Collection
 from app.domain.outcome import Succeeded
 from app.domain.payment import OfflineMethod
+from app.domain.shop_dunning import DECLINED as SOFT
 from app.services import (
     customers,
     dunning,
@@ -822,6 +823,25 @@ async def test_money_that_came_after_all_stops_further_attempts_until_somebody_h
     await world.advance_quietly(days=20)
     assert len(await world.attempts()) == made
     assert await world.status(case.sub) == "past_due"
+
+
+async def test_money_that_came_while_another_attempt_was_under_way_stops_what_would_follow(
+    world: World, simulator: SimulatorProcess
+) -> None:
+    case = await late(world)
+    first = (await world.attempts())[-1]
+    simulator.set_faults({"kind": "timeout_before_effect", "count": 2})
+    await case.after(1, "payment.unknown")
+    [(known, _)] = await attempts_of(world, first["id"])
+    captured = Succeeded("ch_late", 1000, "EUR")
+    await payments.settle_all(world.rt, [(known, captured)], world.now, heard=True)
+    assert await world.told() == []
+    [(second, _)] = await attempts_of(world, (await world.attempts())[-1]["id"])
+    await payments.settle_all(world.rt, [(second, SOFT)], world.now)
+    assert await world.told() == [*DECLINED, "dunning_run.paused"]
+    made = len(await world.attempts())
+    await world.advance_quietly(days=20)
+    assert len(await world.attempts()) == made
 
 
 async def attempts_of(world: World, attempt_id: UUID) -> Any:
