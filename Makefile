@@ -19,14 +19,15 @@ help: ## list what there is
 
 setup: $(STAMP) ## make .venv with exactly the locked packages (again only when the lock changes)
 
-# uv is quick; pip stands in where only pip is configured to reach a package index.
+# uv is quick; pip stands in where only pip is configured to reach a package index. Compiled once, or
+# each process that is started compiles all it imports where nothing may be written beside the code.
 $(STAMP): requirements-dev.lock requirements-oracles.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; $(PYTHON) is not. Try: make setup PYTHON=python3.13"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		echo "Python's venv module is missing (Debian: apt install python3-venv)."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock || \
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock || \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(ORACLES) || \
 		$(BIN)/python -m pip install --quiet --upgrade $(ORACLES)

@@ -57,7 +57,8 @@ def at(*parts: int) -> datetime:
 async def world(clean_database: str, simulator: SimulatorProcess) -> AsyncIterator[World]:
     """A shop whose customers are dunned as a new merchant's are."""
     simulator.clear_faults()
-    async with open_world(clean_database, simulator, dunned=True) as opened:
+    options = {"dunned": True, "gateway_timeout_seconds": 1}
+    async with open_world(clean_database, simulator, **options) as opened:
         yield opened
     simulator.clear_faults()
 
