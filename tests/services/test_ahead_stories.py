@@ -400,22 +400,40 @@ async def test_a_debit_that_fails_leaves_it_behind_when_the_period_has_begun(wor
     await world.assert_clean()
 
 
-async def test_a_debit_that_fails_before_the_period_leaves_it_as_it_is_until_then(
-    world: World, simulator: SimulatorProcess
+@pytest.mark.parametrize(
+    ("token", "early", "begun", "status"),
+    [
+        ("pm_sim_ok", ("payment.succeeded", "invoice.paid"), (), "active"),
+        (
+            "pm_sim_declined_insufficient_funds",
+            ("payment.failed", "invoice.payment_failed"),
+            ("subscription.past_due",),
+            "past_due",
+        ),
+    ],
+)
+async def test_what_comes_of_a_debit_before_the_period_counts_when_it_begins(
+    world: World,
+    simulator: SimulatorProcess,
+    token: str,
+    early: tuple[str, ...],
+    begun: tuple[str, ...],
+    status: str,
 ) -> None:
     sub = await announced(world, "2800")
+    await world.attach(await customer_of(world, sub), token)
     await go_to(world, DUE, *BILLED)
-    # The bank refuses a day early, by that gateway's own clock.
+    # By the gateway's own clock the period has begun a day ago.
     later = int((BOUNDARY + DAY).timestamp() * 1000)
-    await world.attach(await customer_of(world, sub), "pm_sim_ok")
     simulator.request("PUT", "/v1/clock", json={"at": later})
     world.clock.set(BOUNDARY - HOUR)
     async with world.rt.db.begin(world.caller.merchant_id) as tx:
         await tx.run("UPDATE payment_attempts SET look_up_at = $1 WHERE settled_at IS NULL", DUE)
     await world.tick()
-    await world.expect("payment.succeeded", "invoice.paid")
-    assert await period(world, sub) == (START, BOUNDARY)
-    await go_to(world, BOUNDARY, "subscription.renewed")
+    await world.expect(*early)
+    assert (await period(world, sub), await world.status(sub)) == ((START, BOUNDARY), "active")
+    await go_to(world, BOUNDARY, "subscription.renewed", *begun)
+    assert await world.status(sub) == status
     assert await totals(world, sub) == [2800, 2800]
     await world.assert_clean()
 

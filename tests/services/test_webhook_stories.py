@@ -574,10 +574,10 @@ async def test_an_address_that_was_allowed_once_is_judged_at_each_call(shop: Sho
 async def test_a_dead_and_a_slow_endpoint_delay_nobody(shop: Shop) -> None:
     """Two seconds until a call is given up: the fast one has everything long before."""
     dead, dead_id = await shop.listens(silent=True)
-    slow, _ = await shop.listens(slow_seconds=0.5)
+    slow, _ = await shop.listens(slow_seconds=0.2)
     fast, _ = await shop.listens()
     run = await told_to_all(shop, fast, 30)
-    await eventually(lambda: len(slow.got) == 30)  # ten at once, half a second each
+    await eventually(lambda: len({got.id for got in slow.got}) == 30)  # ten at once
     most = shop.rt.settings.webhooks_per_endpoint
     assert (dead.most, slow.most, dead.events) == (most, most, [])
     for _ in range(200):
