@@ -80,7 +80,7 @@ async def measure(server: Server, database: str) -> Measured:
         environment = {
             "DATABASE_URL": url,
             "BENCH_MERCHANT": str(shop["merchant"]),
-            "PERENNIAL_LOG_LEVEL": "warning",
+            "PERENNIAL_LOG_LEVEL": "error",
         }
         reads = [("GET", f"/v1/subscriptions/{sub}", "") for sub in shop["subscriptions"]]
         async with _served("app.main:app", environment) as ours:
