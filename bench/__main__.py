@@ -1,5 +1,9 @@
-"""`make bench`: everything that is measured, in one run, told as ratios. A quarter of an hour."""
+"""`make bench`: everything that is measured, in one run, told as ratios. A quarter of an hour.
 
+`python -m bench inbox` measures that alone, and so with the others: renewals, api, collection.
+"""
+
+import argparse
 import asyncio
 import time
 
@@ -14,20 +18,18 @@ API = Size(5_000)
 WAYS = ("clock", "copy", "naive", "one lane", "two workers, one lane")
 
 
-async def main() -> None:
+async def main(only: str | None) -> None:
     """Measure, tell, and keep the tables in docs/performance.md."""
     began = time.monotonic()
-    async with started() as server:
-        await server.create("migrated")
-        await measure_renewals(server)
-        await measure_api(server)
-        await measure_collection(server)
-    await measure_inbox()
-    report.say(f"all of it took {time.monotonic() - began:.0f} seconds")
+    for part in [only] if only else PARTS:
+        report.say(part)
+        async with started() as server:
+            await server.create("migrated")
+            await PARTS[part](server)
+    report.say(f"it took {time.monotonic() - began:.0f} seconds")
 
 
 async def measure_renewals(server: Server) -> None:
-    report.say("renewals")
     m = await renewals.measure(server, SMALL)
     large = await renewals.grow(server, LARGE)
     small_cost = m.middle("clock", lambda r: r.micros("python") + r.micros("server"))
@@ -59,7 +61,6 @@ def renewals_table(m: Measured) -> str:
 
 
 async def measure_api(server: Server) -> None:
-    report.say("API")
     database = await renewals.seeded(server, API)
     m = await api.measure(server, database)
     report.tell("api.read_share", m.read_share)
@@ -75,7 +76,6 @@ async def measure_api(server: Server) -> None:
 
 
 async def measure_collection(server: Server) -> None:
-    report.say("collection")
     runs = await collection.measure_all(server)
     report.tell("collection.share", runs[-1].share)
     report.tell("collection.per_second", runs[-1].per_second)
@@ -97,11 +97,10 @@ async def measure_collection(server: Server) -> None:
     report.publish("collection", report.table(heads, rows))
 
 
-async def measure_inbox() -> None:
-    report.say("inbox")
+async def measure_inbox(server: Server) -> None:
     rows: list[list[float | str]] = []
     for way, redis_url in (("with Redis", None), ("without", inbox.NOWHERE)):
-        taken = await inbox.measure(inbox.RATE, inbox.SECONDS, redis_url)
+        taken = await inbox.measure(server, inbox.RATE, inbox.SECONDS, redis_url)
         assert taken.is_whole, f"events were lost or refused: {taken}"
         report.tell(f"inbox.p99_ms.{way.replace(' ', '_')}", taken.p99_ms)
         lost = taken.events - taken.rows
@@ -110,4 +109,14 @@ async def measure_inbox() -> None:
     report.publish("inbox", report.table(heads, rows))
 
 
-asyncio.run(main())
+PARTS = {
+    "renewals": measure_renewals,
+    "api": measure_api,
+    "collection": measure_collection,
+    "inbox": measure_inbox,
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("only", nargs="?", choices=[*PARTS], help="measure this alone")
+    asyncio.run(main(parser.parse_args().only))

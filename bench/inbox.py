@@ -28,7 +28,7 @@ from app.services.gateway_accounts import CreateGatewayAccount
 from app.settings import Settings
 from bench import report
 from bench.api import _served as served
-from bench.servers import connected, started
+from bench.servers import Server, connected, started
 
 RATE = 500
 SECONDS = 60
@@ -58,25 +58,30 @@ class Taken:
         return self.rows == self.events and set(self.statuses) == {"200"}
 
 
-async def measure(rate: int, seconds: int, redis_url: str | None) -> Taken:
-    """Take in `rate` deliveries a second for so many seconds, on servers of our own."""
-    async with started() as server:
-        url = await server.create("inbox")
-        redis = redis_url or server.embedded.start_valkey()
-        key = new_key()
-        path = await _account(url, key)
-        environment = {
-            "DATABASE_URL": url,
-            "REDIS_URL": redis,
-            "PERENNIAL_SECRET_KEYS": key,
-            "PERENNIAL_LOG_LEVEL": "error",
-        }
-        async with served("app.main:app", environment) as port:
-            plan = {"port": port, "path": path, "rate": rate, "seconds": seconds}
-            told = await _load(plan)
-        async with connected(url) as look:
-            rows = await look.fetchval("SELECT count(*) FROM inbound_events")
+async def measure(server: Server, rate: int, seconds: int, redis_url: str | None) -> Taken:
+    """Take in `rate` deliveries a second for so many seconds, in a database without statistics."""
+    await server.drop("inbox")
+    url = await server.create("inbox")
+    key = new_key()
+    path = await _account(url, key)
+    environment = {
+        "DATABASE_URL": url,
+        "REDIS_URL": redis_url or server.embedded.start_valkey(),
+        "PERENNIAL_SECRET_KEYS": key,
+        "PERENNIAL_LOG_LEVEL": "error",
+    }
+    async with served("app.main:app", environment) as port:
+        plan = {"port": port, "path": path, "rate": rate, "seconds": seconds}
+        told = await _load(plan)
+    async with connected(url) as look:
+        rows = await look.fetchval("SELECT count(*) FROM inbound_events")
     return Taken(rows=rows, **told)
+
+
+async def alone(rate: int, seconds: int, redis_url: str | None) -> Taken:
+    """`measure` on a server of its own."""
+    async with started() as server:
+        return await measure(server, rate, seconds, redis_url)
 
 
 async def _account(url: str, key: str) -> str:
@@ -176,8 +181,8 @@ def main() -> None:
     if given.load:
         print(json.dumps(asyncio.run(load(**json.loads(sys.stdin.read())))))
         return
-    seconds = min(given.seconds, SECONDS_MAX)
-    taken = asyncio.run(measure(given.rate, seconds, NOWHERE if given.without_redis else None))
+    redis_url = NOWHERE if given.without_redis else None
+    taken = asyncio.run(alone(given.rate, min(given.seconds, SECONDS_MAX), redis_url))
     report.say(
         f"{taken.sent:,} deliveries of {taken.events:,} events in {taken.seconds:.1f} s, "
         f"answered {taken.statuses}; {taken.rows:,} rows; "

@@ -78,21 +78,38 @@ async def _hasten(tx: Tx, fresh: Sequence[NewEvent]) -> None:
     if not waiting:
         return
     await tx.run(
-        """
+        f"""
         UPDATE inbound_events e SET due_at = held.received_at, attempts = 0 FROM (
-            SELECT o.merchant_id, o.id, n.received_at
-              FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
-              JOIN inbound_events n USING (merchant_id, id)
-              JOIN inbound_events o
-                ON o.merchant_id = n.merchant_id AND o.gateway_account_id = n.gateway_account_id
-               AND o.kind = n.kind AND o.subject = n.subject AND o.id < n.id
-             WHERE o.status = 'received' AND o.due_at > n.received_at
+            SELECT o.merchant_id, o.id, k.received_at
+              FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+                AS k (merchant_id, gateway_account_id, kind, subject, received_at)
+             CROSS JOIN LATERAL {_waiting("k", "ORDER BY w.id LIMIT 1")} oldest
+              JOIN inbound_events o ON o.merchant_id = k.merchant_id AND o.id = oldest.id
+             WHERE o.due_at > k.received_at
              ORDER BY o.merchant_id, o.id FOR NO KEY UPDATE OF o
         ) held WHERE e.merchant_id = held.merchant_id AND e.id = held.id
         """,
         [n.merchant_id for n in waiting],
-        [n.id for n in waiting],
+        [n.account_id for n in waiting],
+        [n.event.kind for n in waiting],
+        [_subject(n.event) for n in waiting],
+        [n.received_at for n in waiting],
     )
+
+
+def _subject(event: GatewayEvent) -> str | None:
+    return event.reference or event.our_reference
+
+
+def _waiting(of: str, order: str = "ORDER BY w.id") -> str:
+    """SQL: the ids of the unsettled events of the object that a row `of` names, the oldest first:
+    read off `ix_inbound_events_subject`, which has them in this order.
+    """
+    return f"""(
+        SELECT w.id FROM inbound_events w
+         WHERE w.merchant_id = {of}.merchant_id AND w.gateway_account_id = {of}.gateway_account_id
+           AND w.kind = {of}.kind AND w.subject = {of}.subject AND w.status = 'received'
+         {order})"""
 
 
 def _row(new: NewEvent) -> tuple[object, ...]:
@@ -107,7 +124,7 @@ def _row(new: NewEvent) -> tuple[object, ...]:
         event.reference,
         event.our_reference,
         event.payment_reference,
-        event.reference or event.our_reference,
+        _subject(event),
         event.occurred_at,
         new.standing.status,
         new.standing.reason,
@@ -125,17 +142,12 @@ async def claim(tx: Tx, now: datetime, lease: datetime, limit: int) -> list[Clai
     settles any of theirs before `lease`.
     """
     rows = await tx.fetch(
-        """
+        f"""
         UPDATE inbound_events e SET lease_until = $2 FROM (
             SELECT d.merchant_id, d.id FROM inbound_events d
              WHERE d.due_at <= $1 AND d.status = 'received'
                AND (d.lease_until IS NULL OR d.lease_until <= $1)
-               AND NOT EXISTS (
-                   SELECT FROM inbound_events o
-                    WHERE o.merchant_id = d.merchant_id
-                      AND o.gateway_account_id = d.gateway_account_id
-                      AND o.kind = d.kind AND o.subject = d.subject AND o.id < d.id
-                      AND o.status = 'received')
+               AND d.id = {_waiting("d", "ORDER BY w.id LIMIT 1")}
              ORDER BY d.due_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED
         ) due WHERE e.merchant_id = due.merchant_id AND e.id = due.id
         RETURNING e.merchant_id, e.id, e.gateway_account_id, e.gateway_event_id, e.type, e.kind,
@@ -177,13 +189,11 @@ async def _accounts(tx: Tx, rows: Sequence[Row]) -> dict[Key, Row]:
 async def _together(tx: Tx, rows: Sequence[Row]) -> dict[Key, list[UUID]]:
     """For each claimed event the unsettled ones of its object, itself first."""
     found = await tx.fetch(
-        """
+        f"""
         SELECT h.merchant_id, h.id AS head, e.id
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
           JOIN inbound_events h USING (merchant_id, id)
-          JOIN inbound_events e
-            ON e.merchant_id = h.merchant_id AND e.gateway_account_id = h.gateway_account_id
-           AND e.kind = h.kind AND e.subject = h.subject AND e.status = 'received'
+         CROSS JOIN LATERAL {_waiting("h")} e
          ORDER BY e.id
         """,
         [row["merchant_id"] for row in rows],
@@ -202,15 +212,12 @@ async def stand(tx: Tx, claimed: Claimed, standing: Standing, now: datetime) -> 
     if standing.status is Status.RECEIVED:
         assert standing.wait is not None
         await tx.run(
-            """
+            f"""
             UPDATE inbound_events e
                SET attempts = attempts + 1, lease_until = NULL, detail = $4,
-                   due_at = CASE WHEN EXISTS (
-                        SELECT FROM inbound_events n
-                         WHERE n.merchant_id = e.merchant_id
-                           AND n.gateway_account_id = e.gateway_account_id AND n.kind = e.kind
-                           AND n.subject = e.subject AND n.status = 'received'
-                           AND n.id <> ALL ($5::uuid[])) THEN $6::timestamptz ELSE $3 END
+                   due_at = CASE WHEN EXISTS (SELECT FROM {_waiting("e")} n
+                                               WHERE n.id <> ALL ($5::uuid[]))
+                                 THEN $6::timestamptz ELSE $3 END
              WHERE merchant_id = $1 AND id = $2 AND status = 'received'
             """,
             claimed.merchant_id,

@@ -42,6 +42,7 @@ def upgrade() -> None:
         postgresql_where="(status <> ALL (ARRAY['succeeded'::text, 'canceled'::text, 'failed'::text]))",
         postgresql_include=[],
     )
+    op.execute("ALTER TABLE inbound_events DROP CONSTRAINT uq_inbound_events")
     op.create_table(
         "event_batches",
         sa.Column("merchant_id", sa.UUID(), nullable=False),
@@ -1040,11 +1041,15 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("status NOT IN ('succeeded', 'canceled', 'failed', 'reversed')"),
     )
+    op.execute(
+        "ALTER TABLE inbound_events ADD CONSTRAINT uq_inbound_events UNIQUE (merchant_id, gateway_event_id, gateway_account_id)"
+    )
     for statement in collection_guards.upgrade(TABLES):
         op.execute(statement)
 
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE inbound_events DROP CONSTRAINT uq_inbound_events")
     op.drop_index(
         "uq_payments_live",
         table_name="payments",
@@ -1300,6 +1305,9 @@ def downgrade() -> None:
     )
     op.drop_table("dunning_policies")
     op.drop_table("event_batches")
+    op.execute(
+        "ALTER TABLE inbound_events ADD CONSTRAINT uq_inbound_events UNIQUE (merchant_id, gateway_account_id, gateway_event_id)"
+    )
     op.create_index(
         "uq_payments_live",
         "payments",
