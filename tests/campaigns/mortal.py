@@ -302,6 +302,8 @@ def one_life(task: Task, settings: Settings) -> Fate:
 
 def main() -> None:
     """Read tasks, one a line, and answer each with its fate."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what is logged is no answer
     given = json.loads(sys.argv[1])
     for name in ("database_url", "secret_keys"):
         if name in given:
@@ -312,8 +314,8 @@ def main() -> None:
         settings = settings.model_copy(update={"gateway_timeout_seconds": patience})
     for line in sys.stdin:
         fate = one_life(Task(**json.loads(line)), settings)
-        sys.stdout.write(json.dumps(asdict(fate)) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(asdict(fate)) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

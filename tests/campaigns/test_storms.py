@@ -3,7 +3,7 @@ period is billed once, every bill is charged once, no number is missing, and the
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +11,20 @@ from random import Random
 
 import pytest
 
-from tests.campaigns.mortal import Mortal, mortals
+from tests.campaigns.mortal import About, Mortal, mortals
 from tests.campaigns.test_crashes import recover
 from tests.simulator import SimulatorProcess, start_simulator
-from tests.world import START, World, open_world
+from tests.world import SECRET_KEY, START, World, open_world
 
+Chore = tuple[Sequence[str], About]
+Chores = Callable[[Random], Awaitable[Chore]]
 WORKERS = 2
+SWEEPS = (
+    ("renew", "collect", "resolve"),
+    ("collect", "renew", "collect"),
+    ("resolve", "collect"),
+    ("renew",),
+)
 WEATHER = (
     {"kind": "latency", "delay_ms": 15, "probability": 0.5},
     {"kind": "error_500_before", "probability": 0.07, "operations": ["charge", "lookup"]},
@@ -41,7 +49,13 @@ def workers(clean_database: str, own_simulator: SimulatorProcess) -> Iterator[li
     with ExitStack() as stack:
         yield [
             stack.enter_context(
-                mortals(clean_database, own_simulator.url, chunk_size=17, gateway_timeout_seconds=1)
+                mortals(
+                    clean_database,
+                    own_simulator.url,
+                    chunk_size=17,
+                    gateway_timeout_seconds=1,
+                    secret_keys=SECRET_KEY,
+                )
             )
             for _ in range(WORKERS)
         ]
@@ -54,8 +68,17 @@ async def kill_the_gateway(gateway: SimulatorProcess, after: float, seed: int) -
     gateway.set_faults(*WEATHER, seed=seed)
 
 
+async def sweep(random: Random) -> Chore:
+    return random.choice(SWEEPS), {}
+
+
 async def storm(
-    world: World, gateway: SimulatorProcess, workers: list[Mortal], rounds: int, seed: int
+    world: World,
+    gateway: SimulatorProcess,
+    workers: list[Mortal],
+    rounds: int,
+    seed: int,
+    chores: Chores = sweep,
 ) -> int:
     """Rounds of work by all workers at once, each killed at a random moment; how many died."""
     random, deaths = Random(seed), 0
@@ -63,17 +86,11 @@ async def storm(
         world.clock.advance(timedelta(minutes=random.choice((1, 4, 11))))
         gateway.set_faults(*WEATHER, seed=seed * 1_000 + number)
         for worker in workers:
-            work = random.choice(
-                (
-                    ["renew", "collect", "resolve"],
-                    ["collect", "renew", "collect"],
-                    ["resolve", "collect"],
-                    ["renew"],
-                )
-            )
+            work, about = await chores(random)
             # On a fast machine all is done in 500 ms: until somebody died, they are killed sooner.
             soon, late = (20, 500) if deaths else (5, 50)
-            worker.send(world.now, work=work, kill_after_ms=random.randint(soon, late))
+            after = random.randint(soon, late)
+            worker.send(world.now, work=work, about=about, kill_after_ms=after)
         killing = None
         if random.random() < 0.3:
             killing = asyncio.create_task(kill_the_gateway(gateway, random.random() / 4, number))
