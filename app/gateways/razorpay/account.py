@@ -20,7 +20,8 @@ NOTICE_SECONDS: Final = 36 * HOUR_SECONDS + 5 * 60
 SETTLES_WITHIN_SECONDS: Final = 3 * DAY_SECONDS
 """A recurring payment is authorised or has failed 36 to 72 hours after it was created."""
 LATE_AUTHORISATION_SECONDS: Final = 5 * DAY_SECONDS
-"""For so long Razorpay asks the bank about a payment that it took for failed."""
+"""Razorpay asks the bank about a payment that it took for failed for three days from the day of its
+creation (razorpay.com/docs, late authorisation); the rest is for an answer that takes its time."""
 CAPTURE_WITHIN_SECONDS: Final = 3 * DAY_SECONDS
 """An authorised payment that is not captured by then goes back to the customer by itself."""
 ANNOUNCED_METHODS: Final = frozenset({MethodType.CARD.value, MethodType.MANDATE.value})

@@ -3,6 +3,7 @@
 Only `create/recurring` moves money. Whatever goes wrong before it is sent was not executed.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -38,6 +39,9 @@ from app.http import Answer
 
 ORDER_PREFIX: Final = "order_"
 NOTE_CHARS_MAX: Final = 256
+DEBIT_WITHIN_SECONDS: Final = 90
+"""From when the order is looked for. Whoever comes next for the same charge comes later than that,
+and must find the order: two orders would be two debits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,12 @@ async def charge(wire: Wire, keys: Keys, request: ChargeRequest) -> Outcome:
     outcomes.check_amount(request.amount_minor, request.currency)
     if request.customer_reference is None:
         raise InvalidRequestError("Razorpay charges a token of a customer.", param="customer")
+    begun = asyncio.get_running_loop().time()
     known = await orders.by_reference(wire, request.attempt_code)
     if isinstance(known, Inconclusive):
         return NotExecuted(f"look_up_{known.cause}")
-    for order in known.orders:
-        if (order.amount, order.currency) != (request.amount_minor, request.currency):
+    for each in known.orders:
+        if (each.amount, each.currency) != (request.amount_minor, request.currency):
             raise InvalidRequestError(
                 "This attempt code was used for another amount.", code="reference_reused"
             )
@@ -69,12 +74,13 @@ async def charge(wire: Wire, keys: Keys, request: ChargeRequest) -> Outcome:
     contact = await _contact(wire, request)
     if not isinstance(contact, Contact):
         return contact
-    if known.orders:
-        return await _debit(wire, keys, request, known.orders[0], contact)
-    made = await orders.create(wire, order_body(keys, request, known.now))
-    if not isinstance(made, Order):  # without an order that we know of, nothing is charged
-        return NotExecuted(f"order_{made.cause}")
-    return await _debit(wire, keys, request, made, contact)
+    made = known.orders[0] if known.orders else None
+    order = made or await orders.create(wire, order_body(keys, request, known.now))
+    if not isinstance(order, Order):  # without an order that we know of, nothing is charged
+        return NotExecuted(f"order_{order.cause}")
+    if asyncio.get_running_loop().time() - begun > DEBIT_WITHIN_SECONDS:
+        return NotExecuted("order_took_too_long")
+    return await _debit(wire, keys, request, order, contact)
 
 
 def order_body(keys: Keys, request: ChargeRequest, now: datetime | None) -> Mapping[str, object]:

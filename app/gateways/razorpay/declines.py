@@ -100,9 +100,14 @@ REASONS: Final[Mapping[str, Verdict]] = MappingProxyType(
     }
 )
 AMBIGUOUS: Final = frozenset(
-    {"payment_timed_out", "request_timed_out", "server_error", "gateway_technical_error"}
+    """
+    payment_timed_out request_timed_out server_error gateway_technical_error
+    bank_technical_error issuer_technical_error
+    """.split()  # noqa: SIM905
 )
-"""Failures in which nobody knows what the bank did: such payments may be authorised late."""
+"""Failures in which nobody knows what the bank did: such payments may be authorised late. They come
+of "network issues or technical errors at the customer's or bank's end" (razorpay.com/docs, late
+authorisation)."""
 UNLISTED: Final = _soft(DeclineReason.GENERIC)
 
 

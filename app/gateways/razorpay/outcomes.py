@@ -127,17 +127,20 @@ def of_payments(
     """
     if not found:
         return None
-    ranked = sorted(found, key=lambda one: (_rank(one[1]), one[1].created_at, one[1].id))
-    order, payment = ranked[0]
-    others = tuple(p.id for _, p in ranked[1:] if p.status in MOVED and not _went_back(p))
-    return Found(of_payment(payment, now, order), others)
+    told = [(payment, of_payment(payment, now, order)) for order, payment in found]
+    ranked = sorted(told, key=lambda one: (_rank(*one), one[0].created_at, one[0].id))
+    _, outcome = ranked[0]
+    others = tuple(p.id for p, _ in ranked[1:] if p.status in MOVED and not _went_back(p))
+    return Found(outcome, others)
 
 
-def _rank(payment: Payment) -> int:
+def _rank(payment: Payment, outcome: Outcome) -> tuple[int, bool]:
+    """Of those that failed, one that may still be authorised goes before those that may not."""
     if _went_back(payment):
-        return len(LIKELIHOOD)
+        return len(LIKELIHOOD), True
     known = payment.status in LIKELIHOOD
-    return LIKELIHOOD.index(payment.status) if known else 0
+    place = LIKELIHOOD.index(payment.status) if known else 0
+    return place, isinstance(outcome, Declined)
 
 
 def _went_back(payment: Payment) -> bool:

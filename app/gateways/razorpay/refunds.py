@@ -10,11 +10,12 @@ from app.domain.outcome import (
     NotFound,
     RefundDeclined,
     RefundDeclineReason,
+    Refunded,
     RefundLookup,
     RefundOutcome,
     Unknown,
 )
-from app.gateways.base import InvalidRequestError
+from app.gateways.base import AuthenticationError, InvalidRequestError
 from app.gateways.razorpay import lists, outcomes
 from app.gateways.razorpay.account import Keys
 from app.gateways.razorpay.wire import Wire, refuse, unfound
@@ -25,7 +26,6 @@ from app.http import Answer
 KEY: Final = re.compile(r"[A-Za-z0-9_-]{10,}")
 CLOCKS_APART: Final = timedelta(days=1)
 """How far our clock may be from Razorpay's, generously."""
-STILL_RUNNING: Final = "still in progress"
 REFUSALS: Final = (
     ("greater than", RefundDeclineReason.EXCEEDS_CAPTURED),
     ("fully refunded", RefundDeclineReason.EXCEEDS_CAPTURED),
@@ -70,15 +70,32 @@ async def refund(wire: Wire, keys: Keys, request: RefundRequest) -> RefundOutcom
                 return Unknown("answer_for_another_refund", found.id)
             return outcomes.of_refund(found)
         case Problem():
-            return _refused(reply)
+            return await _refused(wire, request, reply)
         case _:
             return reply
 
 
-def _refused(problem: Problem) -> RefundDeclined | Unknown:
+async def _refused(wire: Wire, request: RefundRequest, problem: Problem) -> RefundOutcome:
+    """A repetition is also refused because the first one left nothing to give back, or because its
+    key is known and its speed is another by now. So the list is asked before a refusal is believed.
+    """
+    query = RefundQuery(request.refund_code, payment_reference=request.payment_reference)
+    try:
+        match await find_refund(wire, query):
+            case Found(outcome=Refunded(amount_minor=minor)) if minor != request.amount_minor:
+                raise refuse(problem)  # the code was used for another amount
+            case Found(outcome=outcome):
+                return outcome
+            case Inconclusive(cause):
+                return Unknown(f"look_up_{cause}")
+            case NotFound():
+                return _reason(problem)
+    except AuthenticationError:  # that would say that nothing was executed
+        return Unknown("credentials_refused")
+
+
+def _reason(problem: Problem) -> RefundDeclined:
     said = problem.description.lower()
-    if STILL_RUNNING in said:
-        return Unknown("still_running")
     for words, reason in REFUSALS:
         if words in said:
             return RefundDeclined(reason, problem.reason or problem.code)

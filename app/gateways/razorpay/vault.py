@@ -4,6 +4,7 @@ A set-up is an order of its own with the terms of a mandate; the customer pays i
 Checkout, and the payment names the token.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -60,6 +61,11 @@ AUTHORISATION_MINOR: Final = 100
 """What a set-up by card or UPI takes: the least that Razorpay moves. A bank mandate takes 0."""
 MAX_MINOR: Final = 1_500_000
 """₹15,000: up to so much the customer need not be asked about each debit."""
+NAME: Final = re.compile(r"[A-Za-z0-9 .'/@()]{3,50}")
+EMAIL_CHARS_MAX: Final = 64
+CONTACT_CHARS_MAX: Final = 15
+"""What a customer may be called there (razorpay.com/docs, customers): another name would refuse the
+customer, who can do without one."""
 METHODS: Final = frozenset({"card", "upi", "emandate"})
 BANK_METHODS: Final = frozenset({"emandate", "nach"})
 AUTH_TYPES: Final = frozenset({"netbanking", "debitcard", "aadhaar"})
@@ -85,8 +91,14 @@ ENDED: Final = {"rejected": "mandate_not_active", "cancelled": "mandate_cancelle
 async def create_customer(wire: Wire, request: CustomerRequest) -> CustomerOutcome:
     """The customer; one with the same details is found, and not made again."""
     customer = request.customer
-    said = {"name": customer.name, "email": customer.email, "contact": customer.phone}
-    body: dict[str, object] = {name: value for name, value in said.items() if value}
+    name, email, contact = (customer.name or "").strip(), customer.email, customer.phone
+    body: dict[str, object] = {}
+    if NAME.fullmatch(name):
+        body["name"] = name
+    if email and len(email) <= EMAIL_CHARS_MAX:
+        body["email"] = email
+    if contact and len(contact) <= CONTACT_CHARS_MAX:
+        body["contact"] = contact
     body |= {"fail_existing": "0", "notes": {"perennial_customer": customer.reference}}
     reply = await wire.call("POST", "/customers", body)
     match reply:

@@ -13,14 +13,19 @@ from pydantic import SecretStr
 from app.domain.outcome import Inconclusive, NotExecuted, NotFound, Unknown
 from app.gateways.base import AccountSettings, AuthenticationError, InvalidRequestError
 from app.gateways.razorpay.account import BASE_URL
+from app.gateways.razorpay.declines import AMBIGUOUS
 from app.gateways.razorpay.words import Problem, Refused, read
 from app.http import Answer, HttpClient, Lost, NotSent
 
 BAD_CREDENTIALS: Final = re.compile(
-    r"authentication failed|the api (key|secret|key/secret|key and/or secret).* is invalid",
+    r"^authentication failed\W*$|the api (key|secret|key/secret|key and/or secret).* is invalid",
     re.IGNORECASE,
 )
-"""Razorpay says so with 401, and sometimes with 400 (razorpay.com/docs, errors of each call)."""
+"""Razorpay says so with 401, and sometimes with 400 (razorpay.com/docs, errors of each call). That
+a *customer's* authentication failed is a failed payment ("Authentication failed due to incorrect
+otp"), and says nothing about our key."""
+UNDECIDED: Final = frozenset({"GATEWAY_ERROR", "SERVER_ERROR"})
+"""Codes of errors on the way to the bank or inside Razorpay: what was asked for may be done yet."""
 ABSENT: Final = re.compile(r"\bids? provided does not exist|is not a valid id\b", re.IGNORECASE)
 PERSONAL: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+|\+?\d[\d\s-]{7,}\d")
 """Mail addresses, UPI addresses, telephone, account and card numbers."""
@@ -28,6 +33,8 @@ Reply: TypeAlias = Answer | Problem | NotExecuted | Unknown
 
 
 UNAUTHORIZED: Final = 401
+CONFLICT: Final = 409
+"""The same request is being processed (razorpay.com/docs, refunds, idempotent requests)."""
 
 
 def redacted(text: str) -> str:
@@ -128,8 +135,16 @@ class Wire:
 def _refusal(status: int, answer: Answer) -> Problem | Unknown:
     said = read(Refused, answer)
     problem = None if said is None else said.error
+    if problem is not None and problem.payment_id is not None:
+        return problem  # a payment that failed, whose own state tells the rest
     if status == UNAUTHORIZED or (
         problem is not None and BAD_CREDENTIALS.search(problem.description)
     ):
         raise AuthenticationError("Razorpay does not accept the key of this account.")
-    return problem or Unknown("unreadable_answer")
+    if status == CONFLICT:
+        return Unknown("still_running")
+    if problem is None:
+        return Unknown("unreadable_answer")
+    if problem.code.upper() in UNDECIDED or (problem.reason or "").lower() in AMBIGUOUS:
+        return Unknown(f"undecided_{(problem.reason or problem.code).lower()[:60]}")
+    return problem

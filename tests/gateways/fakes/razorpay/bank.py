@@ -116,7 +116,6 @@ def refund(books: Books, payment_id: str, body: dict[str, Any], key: str | None)
         if asked != [payment_id, body]:
             raise Refused(
                 "Different request with the same idempotency key has already been processed.",
-                status=409,
                 reason="NA",
             )
         return books.refunds[refund_id]

@@ -8,6 +8,7 @@ after it was created.
 
 import heapq
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ CARD_NOTICE = 36 * 3600 + 300
 UPI_NOTICE = 25 * 3600
 CAPTURE_WITHIN = 3 * 86_400
 LATE_AFTER = 2 * 86_400
+NAME = re.compile(r"[A-Za-z0-9 .'/@()]{3,50}")
+"""razorpay.com/docs, customers, create."""
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0123456789"
 ACCOUNT = "acc_FakeMerchant01"
 
@@ -37,12 +40,13 @@ class Refused(Exception):
         status: int = 400,
         field: str | None = None,
         payment_id: str | None = None,
+        code: str = "BAD_REQUEST_ERROR",
     ) -> None:
         super().__init__(description)
         self.status = status
         self.body = {
             "error": {
-                "code": "BAD_REQUEST_ERROR",
+                "code": code,
                 "description": description,
                 "source": "business",
                 "step": "payment_initiation",
@@ -58,6 +62,8 @@ class Books:
     """Everything the fake knows; one thread touches it."""
 
     settle_seconds: float = 0.0
+    unlisted_seconds: int = 0
+    """How old an order is before the list of orders shows it."""
     offset: float = 0.0
     customers: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -124,6 +130,11 @@ class Books:
     # ── customers and tokens ──────────────────────────────────────────────────────────────────────
 
     def customer(self, body: dict[str, Any]) -> dict[str, Any]:
+        name = body.get("name")
+        if name is not None and not NAME.fullmatch(name):
+            raise Refused("The name format is invalid.", field="name")
+        if len(body.get("email") or "") > 64 or len(body.get("contact") or "") > 15:
+            raise Refused("It is too long.")
         same = [
             one
             for one in self.customers.values()

@@ -110,6 +110,9 @@ class Fake:
                 await asyncio.sleep(HANG_SECONDS)
             case "error_500_after":
                 return self.broken(500)
+            case "refused_after":
+                said = {"code": "BAD_REQUEST_ERROR", "description": fault["description"]}
+                return self.answer({"error": said | fault.get("more", {})}, fault["status"])
             case "cut_body":
                 headers = {"content-length": str(len(response.body)), "date": self.date()}
                 half = bytes(response.body)[: len(response.body) // 2]
@@ -125,7 +128,7 @@ class Fake:
                 return self.answer({"error": {"code": "BAD_REQUEST_ERROR"}}, 429)
             case "refused":
                 said = {"code": "BAD_REQUEST_ERROR", "description": fault["description"]}
-                return self.answer({"error": said}, fault["status"])
+                return self.answer({"error": said | fault.get("more", {})}, fault["status"])
         return None
 
     async def once_at_a_time(self, request: Request, body: dict[str, Any]) -> JSONResponse:
@@ -134,7 +137,7 @@ class Fake:
         if key is None or key in self.books.keys:
             return self.effect(request, body)
         if key in self.busy:
-            said = "Another request with the same idempotency key is still in progress."
+            said = "Please wait: your earlier request has not come to an end."
             return self.answer(Refused(said, reason="NA").body, 409)
         self.busy.add(key)
         try:
@@ -178,7 +181,10 @@ class Fake:
             case ["POST", "orders"]:
                 return public_order(books.order(body))
             case ["GET", "orders"]:
-                orders = [public_order(one) for one in books.orders.values()]
+                until = books.now() - books.unlisted_seconds
+                orders = [
+                    public_order(o) for o in books.orders.values() if o["created_at"] <= until
+                ]
                 wanted = query.pop("receipt", None)
                 return listed([o for o in orders if wanted in (None, o["receipt"])], query)
             case ["GET", "orders", id]:
@@ -274,6 +280,7 @@ class Fake:
                 self.faults = body["faults"]
             case "settings":
                 books.settle_seconds = body.get("settle_seconds", books.settle_seconds)
+                books.unlisted_seconds = body.get("unlisted_seconds", books.unlisted_seconds)
                 self.webhook |= body.get("webhook", {})
             case "advance":
                 books.advance(body["seconds"])
@@ -281,6 +288,8 @@ class Fake:
                 books.events.clear()
                 self.calls.clear()
                 self.told = 0
+            case "forget_keys":
+                books.keys.clear()
             case "token":
                 return public_token(books.token(**body))
             case "standing":
