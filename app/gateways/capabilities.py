@@ -22,7 +22,9 @@ class NativeKey:
 
 @dataclass(frozen=True, slots=True)
 class PerOrder:
-    """One success per order object: look the order up, then repeat only on that same order."""
+    """One success per order object: look the order up, then repeat only on that same order, once
+    look-ups show what there is.
+    """
 
 
 @dataclass(frozen=True, slots=True)

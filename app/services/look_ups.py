@@ -160,7 +160,7 @@ class Search:
         if attempt.void_wanted_at is None and self._may_repeat(found):
             request = charging.request_again(attempt)
             assert request is not None
-            # A key is safe even if the first call is still under way, and so is an order.
+            # A key is safe even if the first call is under way; so is an order that must show.
             is_on = await self._about_to("last_sent_at", attempt.last_sent_at)
             outcome: Outcome = TOO_LATE
             if is_on:
@@ -192,7 +192,10 @@ class Search:
             case NativeKey():
                 return key.covers(self._age(attempt.created_at))
             case PerOrder():
-                return isinstance(found, NotFound) and found.definitive
+                # An order that does not show yet would be made a second time, and charged.
+                sent_at = attempt.last_sent_at or attempt.created_at
+                is_shown = self._age(sent_at) > self._gateway.capabilities.lookup_freshness_seconds
+                return isinstance(found, NotFound) and found.definitive and is_shown
             case _:
                 return False
 

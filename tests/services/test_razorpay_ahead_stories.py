@@ -180,3 +180,29 @@ async def test_a_bank_mandate_is_not_announced_and_billed_as_it_begins(
     await shop.go_to(shop.boundary - EARLY)
     await shop.go_to(shop.boundary, *RENEWED)
     await shop.assert_agreed(2)
+
+
+async def test_an_order_that_is_not_listed_yet_is_not_made_and_charged_a_second_time(
+    world: World, process: RazorpayFake
+) -> None:
+    """The debit's answer is lost, and for four minutes the list of orders does not show its order:
+    within the time that we give a look-up, so nothing may be concluded from it.
+    """
+    shop = await open_shop(world, process)
+    await shop.go_to(world.now + timedelta(days=4), *ACTIVE)
+    customer, known = (await world.subscription(shop.sub))["customer_id"], process.customer()
+    method = AttachPaymentMethod(
+        customer,
+        process.token(known, method="emandate"),
+        gateway_customer_reference=known,
+        type="bank_account",
+        make_default=True,
+    )
+    await payment_methods.attach(world.rt, world.caller, method)
+    process.fault("error_500_after", count=1, operations=["charge"])
+    process.tell("settings", unlisted_seconds=240)
+    await shop.go_to(shop.boundary, *RENEWED[:2], "payment.unknown")
+    for _ in range(4):
+        await shop.go_to(world.now + MINUTE)
+    await shop.go_to(world.now + timedelta(hours=1), *RENEWED[2:])
+    await shop.assert_agreed(2)
