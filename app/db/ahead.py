@@ -132,13 +132,19 @@ async def leads_of(
 
 async def claim_in_vain(tx: Tx, scope: Scope, limit: int, but: Collection[UUID] = ()) -> list[Row]:
     """Lock up to `limit` subscriptions of which a period was billed that does not begin as it was
-    foreseen, once no payment of it is in flight; without some.
+    foreseen, once no payment of it is in flight; without some. While it may yet begin, because a
+    cancellation can be taken back, those alone of which nothing was paid.
     """
     return await tx.fetch(
         f"""
         SELECT {COLUMNS} FROM subscriptions s
          WHERE s.ahead_invoice_id IS NOT NULL
-           AND (s.ended_at IS NOT NULL OR s.paused_at IS NOT NULL OR s.ahead_start <> s.period_end)
+           AND (s.ended_at IS NOT NULL OR s.paused_at IS NOT NULL OR s.ahead_start <> s.period_end
+                OR s.cancel_at_period_end OR s.cancel_at <= s.ahead_start)
+           AND (s.ended_at IS NOT NULL OR s.paused_at IS NOT NULL OR s.ahead_start <> s.period_end
+                OR EXISTS (SELECT FROM invoices i WHERE i.merchant_id = s.merchant_id
+                              AND i.id = s.ahead_invoice_id AND i.status = 'open'
+                              AND i.amount_paid = 0 AND i.amount_credited = 0))
            AND s.test_clock_id IS NOT DISTINCT FROM $1 AND ($2::uuid IS NULL OR s.merchant_id = $2)
            AND s.id <> ALL ($3::uuid[])
            AND NOT EXISTS (SELECT FROM payments p WHERE p.merchant_id = s.merchant_id

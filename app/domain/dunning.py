@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from app.domain import dunning_run as runs
-from app.domain.collection import with_subscriptions
+from app.domain.collection import promised_at, with_subscriptions
 from app.domain.decision import Decision
 from app.domain.dunning_policy import Failover, Policy, allowed_from
 from app.domain.dunning_run import Dunning, EndReason, Facts, Happening, Method, Status, Waiting
@@ -367,7 +367,27 @@ class Case:
 
 
 def look(case: Case, now: datetime, new_id: NewId) -> Decision | Finish:
-    """What is due on a run: a reminder, an attempt by a method that has changed, or its end."""
+    """What is due on a run: a reminder, an attempt by a method that has changed, or its end.
+
+    Of a bill that was made ahead nobody is behind before its period begins: the end waits for that.
+    """
+    verdict = _look(case, now, new_id)
+    begins = promised_at(case.invoice, now)
+    if begins is None or not isinstance(verdict, Finish):
+        return verdict
+    waiting = replace(
+        looked_at(case.run),
+        step=_steps_come(case.run, now),
+        next_attempt_at=None,
+        next_action_at=begins,
+        version=case.run.version + 1,
+    )
+    told = (Event(new_id(), Type.DUNNING_RUN_REMINDER, waiting),)
+    is_step = waiting.step > case.run.step
+    return Decision(waiting.merchant_id, dunning=(waiting,), events=told if is_step else ())
+
+
+def _look(case: Case, now: datetime, new_id: NewId) -> Decision | Finish:
     run, payment = case.run, case.payment
     status = None if payment is None else payment.status
     if status in (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN):

@@ -275,6 +275,14 @@ class Subscription:
             return None
         return self.ahead.invoice_id
 
+    @property
+    def billed_to_end(self) -> UUID | None:
+        """The invoice of a period that does not begin unless a cancellation is taken back."""
+        if self.ahead is None or self.ahead.invoice_id is None:
+            return None
+        ends = self.cancel_at is not None and self.cancel_at <= self.ahead.start
+        return self.ahead.invoice_id if ends or self.cancel_at_period_end else None
+
     def _next_while_paused(self, pause: Pause, period_end: datetime) -> datetime | None:
         moments = [pause.resumes_at, self.cancel_at]
         if pause.invoices is not PausedInvoices.NONE or self.cancel_at_period_end:

@@ -201,7 +201,7 @@ async def _take_back_due(rt: Runtime, scope: Scope, now: datetime) -> int:
 async def _given_back(tx: Tx, row: Row, now: datetime) -> Decision | None:
     [account] = await accounts.load(tx, [row])
     sub = account.subscription
-    invoice_id = sub.billed_in_vain
+    invoice_id = sub.billed_in_vain or sub.billed_to_end
     if invoice_id is None:
         return None
     found = await corrected.of_invoices(tx, [(sub.merchant_id, invoice_id)])

@@ -311,7 +311,7 @@ class Bank:
             "customer": row["customer"],
             "invoice_number": row["invoice_number"],
             "network_transaction_id": f"nti{row['id'][-12:]}" if is_named else None,
-            "decline_code": row.get("decline_code"),
+            "decline_code": None if status == "pending" else row.get("decline_code"),
             "action_url": f"{self._url}/actions/{row['id']}?secret={secret}" if waits else None,
             "client_secret": secret,
             "expires_at": row["created_at"] + AUTHORIZED_MS if status == "authorized" else None,
@@ -338,7 +338,6 @@ def announced(row: Row, at_ms: int) -> dict[str, Any]:
         "status": "pending",
         "settles_to": row["status"],
         "settles_at": at_ms,
-        "decline_code": None,
     }
 
 

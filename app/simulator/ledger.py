@@ -61,7 +61,8 @@ class Ledger(Books):
             return []
         self.write(
             "UPDATE transactions SET status = settles_to, settles_at = NULL, decline_code ="
-            " CASE settles_to WHEN 'declined' THEN 'generic' END WHERE settles_at <= ?",
+            " CASE settles_to WHEN 'declined' THEN COALESCE(decline_code, 'generic') END"
+            " WHERE settles_at <= ?",
             (now_ms,),
         )
         found = (self.one("transactions", row["id"]) for row in due)

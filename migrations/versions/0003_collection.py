@@ -916,7 +916,7 @@ def upgrade() -> None:
         ["ahead_start"],
         unique=False,
         postgresql_where=sa.text(
-            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL OR ahead_start <> period_end)"
+            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL OR ahead_start <> period_end OR cancel_at_period_end OR cancel_at <= ahead_start)"
         ),
     )
     op.add_column(
@@ -1092,7 +1092,7 @@ def downgrade() -> None:
         "ix_subscriptions_billed_in_vain",
         table_name="subscriptions",
         postgresql_where=sa.text(
-            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL OR ahead_start <> period_end)"
+            "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL OR ahead_start <> period_end OR cancel_at_period_end OR cancel_at <= ahead_start)"
         ),
     )
     op.drop_column("subscriptions", "ahead_invoice_id")

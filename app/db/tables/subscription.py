@@ -89,7 +89,7 @@ subscriptions = tenant_table(
         "ahead_start",
         postgresql_where=text(
             "ahead_invoice_id IS NOT NULL AND (ended_at IS NOT NULL OR paused_at IS NOT NULL "
-            "OR ahead_start <> period_end)"
+            "OR ahead_start <> period_end OR cancel_at_period_end OR cancel_at <= ahead_start)"
         ),
     ),
     Index("ix_subscriptions_parked", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
