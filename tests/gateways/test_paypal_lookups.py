@@ -1,6 +1,7 @@
 """Finding out at PayPal: by its own ids, by our codes in its report, its lists and its disputes."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from app.domain.outcome import (
     Refunded,
     Succeeded,
 )
-from app.gateways.base import ListingFailed
+from app.gateways.base import AccountMode, ListingFailed
 from app.gateways.paypal.gateway import PayPalGateway
 from app.gateways.paypal.lookups import Search
 from app.gateways.reports import TransactionKind, TransactionStatus
@@ -81,6 +82,40 @@ async def test_a_charge_is_found_by_our_code_alone_once_the_report_has_it(
     paypal.turn(reporting_delay_seconds=3 * 3600)
     # The report says itself that it does not reach so far: that is no proof of absence.
     assert await gateway.find_payment(query) == NotFound(definitive=False)
+
+
+async def test_a_report_that_is_more_than_a_day_behind_proves_no_absence(
+    gateway: PayPalGateway, paypal: PayPalProcess
+) -> None:
+    """It reaches beyond the first call, but not to the repetition that took the money."""
+    paypal.turn(reporting_delay_seconds=30 * 3600)
+    request = charge_of("wallet-ok")
+    await gateway.charge(request)
+    first_sent = now() - 32 * HOURS
+    query = PaymentQuery(request.attempt_code, created_at=first_sent)
+    assert await gateway.find_payment(query) == NotFound(definitive=False)
+    assert await gateway.find_payment(replace(query, created_at=None)) == NotFound(definitive=False)
+    refund = RefundQuery("unknown", created_at=first_sent)
+    assert await gateway.find_refund(refund) == NotFound(definitive=False)
+
+    paypal.turn(reporting_delay_seconds=22 * 3600)
+    never = PaymentQuery("never-sent", created_at=first_sent)
+    assert await gateway.find_payment(never) == NotFound(definitive=True)
+
+
+async def test_of_several_charges_one_that_may_still_succeed_is_no_decline(
+    gateway: PayPalGateway,
+) -> None:
+    refused = charge_of("card-5120")
+    await gateway.charge(refused)
+    again = replace(
+        charge_of("wallet-pending"),
+        attempt_code=refused.attempt_code,
+        idempotency_key=f"{refused.idempotency_key}-2",
+    )
+    waiting = await gateway.charge(again)
+    assert isinstance(waiting, Pending)
+    assert await gateway.find_payment(PaymentQuery(refused.attempt_code)) == Found(waiting)
 
 
 @pytest.mark.parametrize("created", [None, timedelta(0), 3 * DAYS])
@@ -216,6 +251,23 @@ async def test_a_refund_is_found_with_its_payment_at_once_and_else_in_the_report
     assert await gateway.find_refund(unnamed) == NotFound(definitive=False)
     paypal.turn(reporting_delay_seconds=0)
     assert await gateway.find_refund(unnamed) == Found(outcome)
+
+
+async def test_a_live_refund_is_found_however_late_its_repetition_was_executed(
+    gateway: PayPalGateway, paypal: PayPalProcess
+) -> None:
+    payment = await charged(gateway)
+    first_sent = now()
+    paypal.fake("POST", "clock", {"seconds": 40 * 86_400})
+    clock = ManualClock(first_sent + 41 * DAYS)
+    live = PayPalGateway(replace(paypal.account(), mode=AccountMode.LIVE), clock)
+    request = refund_of(payment.gateway_reference, 400)
+    outcome = await live.refund(request)
+
+    found = await live.find_refund(RefundQuery(request.refund_code, created_at=first_sent))
+    await live.aclose()
+
+    assert found == Found(outcome)
 
 
 # ── the list ──────────────────────────────────────────────────────────────────────────────────────

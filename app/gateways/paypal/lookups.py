@@ -11,11 +11,13 @@ from typing import Final
 
 from app.clock import Clock
 from app.domain.outcome import (
+    Authorized,
     Found,
     Inconclusive,
     NotFound,
     Outcome,
     PaymentLookup,
+    Pending,
     Refunded,
     RefundLookup,
     RefundOutcome,
@@ -34,11 +36,17 @@ from app.gateways.requests import PaymentQuery, RefundQuery, TimeWindow
 SKEW: Final = timedelta(hours=1)
 """How far PayPal's clock and ours may be apart."""
 SEARCHED: Final = timedelta(days=1)
-"""A request first sent then was executed within this time, its repetitions included."""
+"""A charge first sent then was executed within this time, its repetitions included."""
+REFUNDED: Final = timedelta(days=46)
+"""The same of refunds, whose request ids count for longer."""
 UNDATED: Final = timedelta(days=31)
 """How far back is looked for what nobody knows the age of."""
 LONGEST: Final = timedelta(days=366)
 """How far back is looked at all, where test clocks may tell another time than PayPal's."""
+BEHIND_MAX: Final = timedelta(hours=23)
+"""A report that is further behind proves no absence: what was sent a day ago, when absence begins
+to count, may have been executed an hour later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +59,21 @@ class Search:
     clock: Clock
     is_test: bool
 
-    def window(self, created_at: datetime | None) -> TimeWindow:
-        """The time in which a request first sent `created_at` can have been executed."""
+    def window(self, created_at: datetime | None, *, within: timedelta = SEARCHED) -> TimeWindow:
+        """The time in which a request first sent `created_at` can have been executed, if that was
+        `within` so long.
+        """
         now = self.clock.now()
         if created_at is None or (self.is_test and created_at > now):
             return TimeWindow(now - UNDATED + SKEW, now + SKEW)
         if self.is_test:
             return TimeWindow(max(created_at - SKEW, now - LONGEST), now + SKEW)
-        return TimeWindow(created_at - SKEW, min(created_at + SEARCHED, now + SKEW))
+        return TimeWindow(created_at - SKEW, min(created_at + within, now + SKEW))
+
+    def is_complete(self, report: Report, created_at: datetime | None) -> bool:
+        """Whether the report would show whatever was executed before absence counts."""
+        is_recent = report.until is not None and report.until > self.clock.now() - BEHIND_MAX
+        return is_recent and report.reaches(created_at)
 
 
 async def fetch_payment(session: Session, reference: Reference) -> PaymentLookup:
@@ -109,7 +124,7 @@ async def find_payment(session: Session, query: PaymentQuery, within: Search) ->
             return Inconclusive("answer_for_another_charge")
         if not isinstance(found, NotFound):
             return Found(found.outcome, found.others) if isinstance(found, Found) else found
-    report = await _searched(session, query, within)
+    report = await _searched(session, query.reference, within.window(query.created_at))
     if not isinstance(report, Report):
         return report
     references = _charges(report.rows)
@@ -117,7 +132,7 @@ async def find_payment(session: Session, query: PaymentQuery, within: Search) ->
         return await _best(session, references, query.reference)
     if named is not None and named.kind is Kind.ORDER and _is_over(report, query.created_at):
         return Found(Voided(str(named)))
-    return NotFound(definitive=report.reaches(query.created_at))
+    return NotFound(definitive=within.is_complete(report, query.created_at))
 
 
 def _is_over(report: Report, created_at: datetime | None) -> bool:
@@ -128,11 +143,11 @@ def _is_over(report: Report, created_at: datetime | None) -> bool:
 
 
 async def _searched(
-    session: Session, query: PaymentQuery | RefundQuery, within: Search
+    session: Session, code: str, window: TimeWindow
 ) -> Report | NotFound | Inconclusive:
     """What the report has of our code, in the time in which it can have been executed."""
     try:
-        return await reports.search(session, within.window(query.created_at), query.reference)
+        return await reports.search(session, window, code)
     except ReportUnavailable as error:
         # Without the permission nothing can be found by our code; sending it again still can.
         return NotFound(definitive=False) if error.is_forbidden else Inconclusive(error.cause)
@@ -157,9 +172,19 @@ async def _best(session: Session, references: list[Reference], code: str) -> Pay
         if looked.reference not in {None, code}:
             return Inconclusive("answer_for_another_charge")
         found.append(looked.outcome)
-    ranked = sorted(found, key=lambda one: 0 if isinstance(one, Succeeded) else 1)
-    moved = (one.gateway_reference for one in ranked[1:] if isinstance(one, Succeeded))
-    return Found(ranked[0], tuple(moved))
+    ranked = sorted(found, key=_rank)
+    moved = (one.gateway_reference for one in ranked[1:] if isinstance(one, Succeeded | Pending))
+    return Found(ranked[0], tuple(other for other in moved if other is not None))
+
+
+def _rank(outcome: Outcome) -> int:
+    match outcome:
+        case Succeeded():
+            return 0
+        case Pending() | Authorized():
+            return 1
+        case _:
+            return 2
 
 
 async def fetch_refund(session: Session, gateway_reference: str) -> RefundLookup:
@@ -182,12 +207,13 @@ async def find_refund(session: Session, query: RefundQuery, within: Search) -> R
         of_payment = await _in_order(session, query.payment_reference, query.reference)
         if of_payment is not None:
             return of_payment
-    report = await _searched(session, query, within)
+    window = within.window(query.created_at, within=REFUNDED)
+    report = await _searched(session, query.reference, window)
     if not isinstance(report, Report):
         return report
     ids = {row.transaction_id: None for row in report.rows if reports.is_refund(row)}
     if not ids:
-        return NotFound(definitive=report.reaches(query.created_at))
+        return NotFound(definitive=within.is_complete(report, query.created_at))
     refunds: list[Refund] = []
     for own_id in ids:
         refund = await look(session, "refunds.get", refund_path(own_id), Refund)
