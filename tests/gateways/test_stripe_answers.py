@@ -18,6 +18,7 @@ from app.domain.outcome import (
     NotFound,
     Pending,
     RefundPending,
+    RequiresAction,
     Succeeded,
     Unknown,
 )
@@ -34,6 +35,7 @@ from app.gateways.requests import (
     VoidRequest,
 )
 from app.gateways.stripe import StripeGateway, lookups
+from app.gateways.stripe.reading import ON_SESSION
 from app.gateways.stripe.wire import Wire
 from app.log import redact
 from tests.gateways.sockets import heard, server
@@ -247,6 +249,20 @@ async def test_an_amount_that_minor_units_cannot_express_is_not_rounded() -> Non
 
 
 # Look-ups
+
+
+@pytest.mark.parametrize("is_marked", [False, True])
+async def test_a_look_up_hands_out_nothing_of_a_payment_that_is_not_marked(is_marked: bool) -> None:
+    """Its next failure would count as a decline, and the invoice be charged anew beside it."""
+    page_of_the_bank = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank/"}}
+    intent = INTENT | {"status": "requires_action", "next_action": page_of_the_bank}
+    if is_marked:
+        intent["metadata"] = {"perennial_attempt": REQUEST.attempt_code, ON_SESSION: "yes"}
+    waiting = RequiresAction("pi_1", "https://bank/", CLIENT_SECRET)
+    async with answering(200, intent) as gateway:
+        found = await gateway.fetch_payment("pi_1")
+    assert isinstance(found, Found)
+    assert found.outcome == (waiting if is_marked else RequiresAction("pi_1"))
 
 
 async def test_of_several_payments_the_one_that_moved_money_counts() -> None:

@@ -112,12 +112,13 @@ def _outcome(intent: PaymentIntent, error: PaymentError | None) -> Outcome:
             )
         case "processing":
             return Pending(intent.id, network_id, _expected_by(intent))
-        case "requires_action":
+        case "requires_action" | "requires_payment_method" if ON_SESSION in intent.metadata:
             return action_of(intent)
+        case "requires_action":
+            # Not marked: its next failure will be a decline, so nobody may get what could pay it.
+            return RequiresAction(intent.id)
         case "canceled":
             return Voided(intent.id)
-        case "requires_payment_method" if ON_SESSION in intent.metadata:
-            return action_of(intent)
         case "requires_payment_method" if error is not None:
             return Declined(decline_of(error), intent.id)
         case "requires_payment_method" | "requires_confirmation":
