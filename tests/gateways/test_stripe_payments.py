@@ -525,6 +525,8 @@ ERRORS: list[tuple[int, dict[str, Any], dict[str, str], Outcome | type[Exception
         {"Retry_After": "3"},
         NotExecuted("rate_limited", 3),
     ),
+    # As Stripe's own SDK reads it (`_api_requestor.py`): turned away, whatever the status.
+    (400, {"type": "invalid_request_error", "code": "rate_limit"}, {}, NotExecuted("rate_limited")),
     (400, {"type": "idempotency_error"}, {}, InvalidRequestError),
     (400, {"type": "invalid_request_error", "code": "parameter_unknown"}, {}, InvalidRequestError),
     (

@@ -6,7 +6,8 @@ included, once it began to execute (https://docs.stripe.com/api/idempotent_reque
 2xx           the answer
 400 402 404   a definite no (`Refusal`), which may bring the payment along as it now stands
 401 403       the credentials: AuthenticationError
-429           turned away before anything was looked at, or the object was locked: NotExecuted
+429           turned away before anything was looked at, or the object was locked: NotExecuted; a
+              400 that says `rate_limit` is no different
 409           a request with this key is running: Unknown
 idempotency   the key was used for other parameters: InvalidRequestError
 5xx, others   Unknown; so is a 4xx of which Stripe says that it is worth repeating
@@ -203,18 +204,24 @@ def _refused(answer: Answer) -> Refusal | NotExecuted | Unknown:
         case 409:
             return Unknown("still_running")
         case 429:
-            seconds = answer.headers.get("Retry-After", "")
-            return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+            return _turned_away(answer)
         case 400 | 402 | 404:
             return _definite(answer)
         case status:
             return Unknown(f"http_{status}")
 
 
-def _definite(answer: Answer) -> Refusal | Unknown:
+def _turned_away(answer: Answer) -> NotExecuted:
+    seconds = answer.headers.get("Retry-After", "")
+    return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+
+
+def _definite(answer: Answer) -> Refusal | NotExecuted | Unknown:
     said = read(ErrorAnswer, answer)
     if said is None:
         return Unknown("unreadable_answer")
+    if answer.status == 400 and said.error.code == "rate_limit":  # noqa: PLR2004  Bad Request
+        return _turned_away(answer)
     if said.error.type == "api_error" or answer.headers.get("Stripe-Should-Retry") == "true":
         return Unknown(f"http_{answer.status}")
     refusal = Refusal(answer.status, said.error)
