@@ -183,6 +183,7 @@ class Lane:
             raise
         except SecretUnreadable as error:
             logger.error("webhooks.secret_unreadable", reason=str(error))
+            await self._clear()
             await self._let_go(UNREADABLE)
         except Exception:
             # Its lease runs out, and it is served again.
@@ -224,7 +225,11 @@ class Lane:
             self.ready = _jobs(due, events)
 
     def _start(self) -> None:
-        """Begin as many calls as there are places for."""
+        """Begin as many calls as there are places for; none before a failure is written down, which
+        may end them all.
+        """
+        if not all(done.sent.reply.is_success for done in self.over):
+            return
         for _ in range(len(self.ready)):
             shares = bool(self.flying)
             if len(self.flying) >= self.limit or (shares and not self.places.free):
@@ -255,17 +260,24 @@ class Lane:
         return len(self.over) >= SETTLED_MAX or (bool(self.over) and waited)
 
     async def _write_down(self) -> None:
-        """Write down what is over, and what that means for the endpoint."""
+        """Write down what is over, and what that means for the endpoint; what is loaded goes to
+        where it is now, if it still wants it.
+        """
         over, self.over = self.over, []
-        now, asked = self.rt.clock.now(), time.monotonic()
+        now, asked, key = self.rt.clock.now(), time.monotonic(), self.lease.key
         async with self.rt.db.begin_system() as tx:
-            health = await _settle(tx, self.lease.key, over, now)
+            health = await _settle(tx, key, over, now)
             is_ours = await webhook_lanes.renew(tx, self.lease, now + LEASE)
+            row = await webhook_endpoints.target(tx, key) if self.ready else None
         self.busy -= {done.job.delivery_id for done in over}
         self.told += Told(len(over), sum(done.sent.reply.is_success for done in over))
         self.held_until = asked + HELD_SECONDS if is_ours else 0.0
         self.is_dry = False  # the next of an object may have become due by this
         self.limit = 1 if health.failures else self.rt.settings.webhooks_per_endpoint
+        if row is None:
+            self.ready.clear()
+        else:
+            self.target = endpoints.target_of(self.rt, key, row, now)
 
     async def _let_go(self, rest: timedelta) -> None:
         """Write down what is over, and let others have the lane, after a `rest`."""
@@ -276,7 +288,8 @@ class Lane:
             await webhook_lanes.release(tx, self.lease, self.rt.clock.now() + rest)
 
     async def _clear(self) -> None:
-        """End the calls under way; what became of them is not known."""
+        """End the calls under way, of which nothing is known then, and begin no others."""
+        self.ready.clear()
         for task, shares in self.flying.items():
             task.cancel()
             self.places.free += shares

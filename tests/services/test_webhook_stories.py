@@ -31,7 +31,7 @@ from app.services.webhook_calls import Told
 from app.services.webhook_endpoints import CreateEndpoint, RotateSecret, UpdateEndpoint
 from tests.simulator import SimulatorProcess
 from tests.webhooks import Receiver, receiver
-from tests.world import STARTED, World, open_world
+from tests.world import STARTED, World, open_world, until
 
 pytestmark = pytest.mark.anyio
 
@@ -371,6 +371,41 @@ async def test_one_that_says_it_is_gone_is_called_no_more_and_the_others_hear_of
     assert told["data"]["object"]["disabled_reason"] == "gone"
     assert told["data"]["previous_attributes"]["enabled"] is True
     assert "whsec" not in str(told)
+    await shop.clean()
+
+
+async def test_what_was_loaded_already_is_not_sent_to_one_that_says_it_is_gone(shop: Shop) -> None:
+    gone, endpoint = await shop.listens("customer.*", always=410)
+    for number in range(30):
+        await shop.customer(f"{number}")
+    await shop.tell()
+    assert len(gone.got) <= shop.rt.settings.webhooks_per_endpoint  # those that were under way
+    assert {d["status"] for d in await shop.deliveries(endpoint)} == {"pending"}
+    await shop.clean()
+
+
+@pytest.mark.parametrize("way", ["disabled", "deleted", "moved"])
+async def test_what_a_merchant_changes_counts_for_what_was_loaded_already(
+    shop: Shop, way: str
+) -> None:
+    hook, endpoint = await shop.listens("customer.*", slow_seconds=0.05)
+    other, _ = await shop.listens("plan.*")
+    for number in range(60):
+        await shop.customer(f"{number}")
+    await fan_out.fan_out_due(shop.rt)
+    telling = asyncio.create_task(webhook_calls.deliver_due(shop.rt))
+    await until(lambda: len(hook.got) >= 2)
+    match way:
+        case "disabled":
+            await shop.change(endpoint, enabled=False)
+        case "deleted":
+            await webhook_endpoints.delete(shop.rt, shop.caller, endpoint)
+        case _:
+            await shop.change(endpoint, url=other.url)
+    before, under_way = len(hook.got), shop.rt.settings.webhooks_per_endpoint
+    await telling
+    assert len(hook.got) <= before + 2 * under_way
+    assert len(hook.got) + len(other.got) == (60 if way == "moved" else len(hook.got))
     await shop.clean()
 
 
