@@ -4,14 +4,17 @@ A name is resolved once, every address behind it is checked, and the connection 
 those that were checked: a name that says something else a moment later changes nothing.
 """
 
+import asyncio
 import errno
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 Address = IPv4Address | IPv6Address
 
@@ -33,6 +36,11 @@ EMBEDDING: Final = IPv6Network("64:ff9b::/96")
 """IPv4 addresses as a translator (NAT64) writes them."""
 REFUSED: Final = errno.EACCES
 """What a refused name's OSError says."""
+LOOK_UPS: Final = ThreadPoolExecutor(64, "look-up")
+"""Where names of merchants' choosing are looked up. One whose server does not answer holds a thread
+for as long as the system waits, whoever has given up meanwhile: not one that our own calls need.
+"""
+NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 def is_public(address: Address) -> bool:
@@ -71,8 +79,8 @@ def check(url: str, *, private: bool) -> None:
     """
     try:
         parts = urlsplit(url)
-        usable = _is_usable(parts)
-    except ValueError:
+        usable = _is_usable(parts) and bool(httpx.URL(url).host.encode("idna"))
+    except (ValueError, httpx.InvalidURL):  # or what calls it could not say the name
         raise AddressRefused("This is not an address that can be called.") from None
     if not usable:
         raise AddressRefused("This is not an address that can be called.")
@@ -101,11 +109,43 @@ def _literal(host: str) -> Address | None:
         return None
 
 
+class Names(AbstractResolver):
+    """The system's resolver, in threads of its own."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of `host`. Raises OSError."""
+        ask = partial(
+            socket.getaddrinfo,
+            host,
+            port,
+            family,
+            socket.SOCK_STREAM,
+            flags=socket.AI_ADDRCONFIG,
+        )
+        found = await asyncio.get_running_loop().run_in_executor(LOOK_UPS, ask)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(place[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=NUMERIC,
+            )
+            for kind, _, protocol, _, place in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 class CheckingResolver(AbstractResolver):
     """Resolves names to public addresses; a name with any other is not resolved at all."""
 
     def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
+        self._resolver: AbstractResolver = Names()
         self.has_refused = False
 
     async def resolve(

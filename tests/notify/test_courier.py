@@ -255,6 +255,12 @@ async def test_nothing_inside_a_network_is_called(host: str, scheme: str) -> Non
     assert sent.reply.failure in {"address_not_allowed", "connect_failed"}
 
 
+@pytest.mark.parametrize("host", ["shop..example.com", "xn--", f"{'a' * 64}.example.com"])
+async def test_a_name_that_nobody_can_bear_is_a_failure_like_any(host: str) -> None:
+    sent = await send(f"https://{host}/", private=False)
+    assert sent == Sent(Reply(None, "address_not_allowed"), 0, None)
+
+
 class Says(AbstractResolver):
     """A name server that says one thing after the other."""
 

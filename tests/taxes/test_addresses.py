@@ -1,5 +1,9 @@
 """Which addresses are called for merchants, and which never."""
 
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -65,6 +69,10 @@ def test_an_address_on_the_internet_is(address: str) -> None:
         "https://[::1/",
         "ftp://tax.example.com/",
         "file:///etc/passwd",
+        "https://shop..example.com/",
+        "https://.example.com/",
+        "https://xn--/",
+        f"https://{'a' * 64}.example.com/",
     ],
 )
 def test_such_an_address_is_refused(url: str) -> None:
@@ -85,3 +93,35 @@ async def test_a_name_is_judged_by_every_address_behind_it(name: str) -> None:
     resolver = CheckingResolver()
     with pytest.raises(OSError, match=r"private network|not known|No address"):
         await resolver.resolve(name, 443)
+
+
+@pytest.fixture
+def tarpit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Names under tarpit.example are looked up until the test is over; others lead somewhere."""
+    over, found = threading.Event(), (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+
+    def look_up(host: str, port: int, *_: object, **__: object) -> list[object]:
+        if host.endswith("tarpit.example"):
+            over.wait(60)
+        return [(*found, ("93.184.216.34", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield
+    over.set()
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("tarpit")
+async def test_names_that_take_long_are_in_nobodys_way() -> None:
+    resolver = CheckingResolver()
+    stuck = [
+        asyncio.create_task(resolver.resolve(f"{number}.tarpit.example", 443))
+        for number in range(40)
+    ]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        [found] = await resolver.resolve("shop.example.com", 443)
+        assert (found["host"], found["port"]) == ("93.184.216.34", 443)
+        assert await asyncio.to_thread(int, "1") == 1  # what everything else waits in
+    for task in stuck:
+        task.cancel()
