@@ -7,10 +7,8 @@ from typing import Any, Final
 
 import structlog
 
-SECRET_KEYS: Final = frozenset(
-    """
-    authorization api_key secret client_secret password token database_url redis_url key
-    """.split()  # noqa: SIM905  one word each, read at a glance
+SECRET_KEY: Final = re.compile(
+    r"(?:.*_)?(?:authorization|api_key|secrets?|passwords?|tokens?)|database_url|redis_url|key"
 )
 # 13 to 19 digits, also in groups, that pass for a card number: ISO/IEC 7812 lengths.
 CARD_LIKE: Final = re.compile(r"(?<![\w.])(?:\d[ -]?){12,18}\d(?![\w.])")
@@ -20,9 +18,11 @@ TRACEBACKS: Final = {
     ),
     "console": structlog.processors.format_exc_info,
 }
-# Stripe's keys and ours, its webhook secrets, and the part of a client secret that is secret.
+# Stripe's keys and ours, webhooks' secrets, the part of a client secret that is secret, and the
+# tokens of our links: to the last character that there is in Base64 of either kind.
 API_KEY_LIKE: Final = re.compile(
-    r"\b([spr]k_(?:test|live)_|whsec_|(?:pi|seti)_[A-Za-z0-9]+_secret_)\w+"
+    r"\b([spr]k_(?:test|live)_|whsec_|(?:pi|seti)_[A-Za-z0-9]+_secret_|pl_[a-z0-9]{26}_"
+    r"|(?:ct|ol|oc)_(?=[\w-]{40}))[\w+/=-]+"
 )
 
 
@@ -46,18 +46,26 @@ def redact(text: str) -> str:
 
 
 def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {k: "[redacted]" if k in SECRET_KEYS else _clean(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
-    return value
+    match value:
+        case str():
+            return redact(value)
+        case bool() | int() | float() | None:
+            return value
+        case Mapping():
+            return {k: "[redacted]" if _is_secret(k) else _clean(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case _:
+            return redact(str(value))  # or the renderer would write it as it is
+
+
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and SECRET_KEY.fullmatch(name) is not None
 
 
 def _redactor(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key in list(event):
-        event[key] = "[redacted]" if key in SECRET_KEYS else _clean(event[key])
+        event[key] = "[redacted]" if _is_secret(key) else _clean(event[key])
     return event
 
 
