@@ -33,10 +33,13 @@ def api(
     """Serve the HTTP API."""
     import uvicorn
 
+    from app.api.connections import BoundedProtocol
     from app.settings import settings
 
     uvicorn.run(
         "app.main:app",
+        http=BoundedProtocol,
+        ws="none",
         host=host,
         port=port,
         workers=processes,
