@@ -38,10 +38,10 @@ ACTION_GRACE: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """The usual method is tried again then; `method_id` names it where a back-up was since."""
+    """The usual method, `method_id`, is tried again then, whatever was tried since."""
 
     at: datetime
-    method_id: UUID | None = None
+    method_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ def what_follows(
     allowed = earliest(run, usual, facts, at)
     if allowed > ahead[-1][1]:
         return Remind(ahead[0][1])
-    is_back = {each.method_id for each in facts.tries} & {method.id for method in facts.others}
-    return RetryAt(allowed, usual.id if is_back else None)
+    return RetryAt(allowed, usual.id)
 
 
 def blocks(info: DeclineInfo) -> bool:
@@ -209,12 +208,12 @@ def applied(
         next_action_at=None,
     )
     match verdict:
-        case RetryAt(at=at, method_id=usual_id):
+        case RetryAt(at=at, method_id=method_id):
             due = replace(
                 payment,
                 status=PaymentStatus.SCHEDULED,
                 due_at=at,
-                payment_method_id=usual_id or payment.payment_method_id,
+                payment_method_id=method_id,
             )
             return replace(run, next_attempt_at=at), due
         case TryNow(method_id=method_id):

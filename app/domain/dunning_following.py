@@ -90,10 +90,15 @@ def is_held_back(known: Known, method_id: UUID, now: datetime, also: int = 0) ->
     if run is None:
         is_silent = known.policy.is_silent or known.is_exempt
         return not is_silent and usual is not None and usual.id == method_id and usual.is_refused
-    if usual is None or usual.id != method_id:
-        usual = Method(method_id)
-    usual = replace(usual, presented=(*usual.presented, *[now] * also))
-    return usual.is_refused or dunning.earliest(run, usual, known.facts, now) > now
+    wanted = _method(known.facts, method_id)
+    wanted = replace(wanted, presented=(*wanted.presented, *[now] * also))
+    return wanted.is_refused or dunning.earliest(run, wanted, known.facts, now) > now
+
+
+def _method(facts: Facts, method_id: UUID) -> Method:
+    """What is known of a method, be it the usual one or a back-up."""
+    candidates = facts.others if facts.usual is None else (facts.usual, *facts.others)
+    return next((method for method in candidates if method.id == method_id), Method(method_id))
 
 
 def follow(
@@ -267,9 +272,9 @@ def _declined(run: Dunning, facts: Facts, attempt: Attempt) -> tuple[Dunning, Fa
     """The run after one more attempt was declined, with the method as it is known now."""
     info = attempt.decline
     method_id, usual = attempt.payment_method_id, facts.usual
-    is_backup = any(method.id == method_id for method in facts.others)
-    is_blocked = info is not None and dunning.blocks(info) and not is_backup
-    if usual is not None and usual.id == method_id and info is not None and dunning.refuses(info):
+    is_usual = usual is not None and usual.id == method_id
+    is_blocked = is_usual and info is not None and dunning.blocks(info)
+    if usual is not None and is_usual and info is not None and dunning.refuses(info):
         facts = replace(facts, usual=replace(usual, is_refused=True))
     declined = replace(
         run,

@@ -208,7 +208,7 @@ def test_the_default_is_days_1_3_5_and_7() -> None:
 def test_a_gateway_that_says_when_is_heeded() -> None:
     facts = Facts(usual=Method(CARD), tries=(Try(CARD, FAILED),))
     later = declined(retry_after=4 * 86_400)
-    assert dunning.what_follows(run(), facts, FAILED, later) == RetryAt(FAILED + 4 * DAY)
+    assert dunning.what_follows(run(), facts, FAILED, later) == RetryAt(FAILED + 4 * DAY, CARD)
     # Beyond the last step there is no attempt any more, only the end.
     never = declined(retry_after=30 * 86_400)
     assert dunning.what_follows(run(), facts, FAILED, never) == Remind(FAILED + DAY)

@@ -109,6 +109,32 @@ async def test_a_refused_card_is_charged_by_hand_all_the_same(world: World) -> N
     await world.assert_clean()
 
 
+async def test_a_card_that_was_refused_by_hand_is_not_what_the_schedule_tries(
+    world: World,
+) -> None:
+    case = await late(world)
+    [_, usual] = [row["payment_method_id"] for row in await world.attempts()]
+    lost = await world.attach(case.customer, "pm_sim_declined_lost_or_stolen", default=False)
+    await world.pay(case.invoice, lost)
+    await world.expect(*AGAIN)
+    await case.after(1, *AGAIN)
+    used = [row["payment_method_id"] for row in await world.attempts()][1:]
+    assert used == [usual, lost, usual]
+    await world.assert_clean()
+
+
+async def test_a_card_that_wants_its_customer_still_does_after_another_was_refused(
+    world: World,
+) -> None:
+    case = await late(world, "pm_sim_declined_authentication_required")
+    lost = await world.attach(case.customer, "pm_sim_declined_lost_or_stolen", default=False)
+    await world.pay(case.invoice, lost)
+    await world.told()
+    await case.after(1, "dunning_run.reminder")
+    assert len(await world.attempts()) == 3
+    await world.assert_clean()
+
+
 async def test_attempts_by_hand_count_for_the_limit_too(world: World) -> None:
     await world.policy(steps=(Step(1), Step(2), Step(3)), attempts_max=3, is_default=True)
     case = await late(world)

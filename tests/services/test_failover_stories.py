@@ -133,6 +133,21 @@ async def test_the_policy_says_after_which_declines(
     await world.assert_clean()
 
 
+async def test_a_back_up_is_asked_within_its_own_schemes_limit(world: World) -> None:
+    # Eleven subscriptions at one price fail at once: of that amount Mastercard bears 10 in a day.
+    customer, price = await world.customer(), await world.price("1000")
+    for _ in range(11):
+        await world.subscribe(customer, price)
+    usual = await world.attach(customer, SOFT)
+    spare = await backup(world, customer, SOFT)
+    await world.fetch("UPDATE payment_methods SET brand = 'mastercard' WHERE id = $1", spare)
+    await world.advance_quietly(days=28)
+    await world.tick()
+    used = [row["payment_method_id"] for row in await world.attempts()][11:]
+    assert (used.count(usual), used.count(spare)) == (11, 10)
+    await world.assert_clean()
+
+
 @pytest.mark.parametrize("token", ["pm_sim_requires_action", "pm_sim_pending_then_succeeds"])
 async def test_no_back_up_is_charged_while_anything_is_under_way(world: World, token: str) -> None:
     case, [spare] = await shop(world, token, "pm_sim_ok")
