@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from app.db import charged, invoices, payments
+from app.db import charged, disputes, invoices, payments
 from app.db.base import Tx
 from app.domain.balance import Balance
 from app.domain.crediting import Charged
@@ -29,6 +29,9 @@ async def corrected(tx: Tx, invoice: Invoice, paid: Sequence[Payment]) -> Correc
         next((payment for payment in paid if payment.status not in ENDED), None),
         tuple(captured),
         await _refunded(tx, invoice, paid),
+        withdrawn=await disputes.withdrawn_of_each(
+            tx, invoice.merchant_id, [payment.id for payment, _ in captured]
+        ),
     )
 
 

@@ -45,6 +45,20 @@ async def withdrawn_of(tx: Tx, payment_id: UUID) -> int:
     return found
 
 
+async def withdrawn_of_each(tx: Tx, merchant_id: UUID, paid: Sequence[UUID]) -> dict[UUID, int]:
+    """What disputes hold of each of a merchant's payments, in minor units, where they do."""
+    rows = await tx.fetch(
+        """
+        SELECT payment_id, sum(withdrawn)::bigint AS withdrawn FROM disputes
+         WHERE merchant_id = $1 AND payment_id = ANY ($2::uuid[]) AND withdrawn > 0
+         GROUP BY payment_id
+        """,
+        merchant_id,
+        list(paid),
+    )
+    return {row["payment_id"]: row["withdrawn"] for row in rows}
+
+
 async def claim_polling(
     tx: Tx, gateways: Sequence[str], now: datetime, before: datetime, limit: int
 ) -> list[Row]:

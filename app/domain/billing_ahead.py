@@ -186,8 +186,7 @@ def take_back(
     to_refund = None
     if to is CreditTo.REFUND:
         owed = invoice.amount_remaining if invoice.status in collection.PAYABLE else 0
-        captured = sum(payment.refundable for payment, _ in about.captured)
-        to_refund = min(max(0, worth - owed), captured + about.refunded)
+        to_refund = min(max(0, worth - owed), about.refundable + about.refunded)
     wanted = Wanted(to_refund=to_refund, reason=REASON, is_time=True)
     noted = issuing.issue_credits(about, given, wanted, now, new_id, name)
     return replace(noted, subscriptions=(*let_go, *noted.subscriptions))

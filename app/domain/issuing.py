@@ -46,6 +46,17 @@ class Corrected:
     refunded: int = 0
     """What was refunded, or is about to be, and no credit note says so."""
     subscriptions: tuple[Subscription, ...] = ()
+    withdrawn: Mapping[UUID, int] = field(default_factory=dict)
+    """What disputes hold of each payment: that is with the customer already."""
+
+    @property
+    def refundable(self) -> int:
+        """What may still be refunded of its payments."""
+        return sum(self.refundable_of(payment) for payment, _ in self.captured)
+
+    def refundable_of(self, payment: Payment) -> int:
+        """What may still be refunded of one of its payments."""
+        return max(0, payment.refundable - self.withdrawn.get(payment.id, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +250,7 @@ def _refunds(
     payments: list[Payment] = []
     refunds: list[Refund] = []
     for payment, captured in about.captured:
-        part = min(due, payment.refundable)
+        part = min(due, about.refundable_of(payment))
         if part <= 0:
             continue
         reserved = refunding.request(payment, captured, part, note.reason, now, new_id, name)

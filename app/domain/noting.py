@@ -78,8 +78,7 @@ def _note(
     if way.to is CreditTo.REFUND:
         is_owed = about.invoice.status in collection.PAYABLE
         paid = max(0, total - about.invoice.amount_remaining) if is_owed else total
-        captured = sum(payment.refundable for payment, _ in about.captured)
-        to_refund = min(paid, captured + about.refunded)
+        to_refund = min(paid, about.refundable + about.refunded)
     wanted = Wanted(to_refund=to_refund, reason=way.reason, is_time=True)
     return [issuing.issue_credits(about, parts, wanted, now, new_id, way.name)]
 

@@ -206,10 +206,13 @@ def heard(
 def look_again(
     refund: Refund, detail: str, now: datetime, until: datetime | None = None
 ) -> Decision:
-    """Nothing was learned: ask again later, or hand it to a person after the last time.
+    """Nothing was learned: ask again later, or hand it to a person after the last time. Nothing
+    follows where it is over by now: looked for again, it might be sent again.
 
     There is something to learn at `until`: it is not given to a person before.
     """
+    if refund.status not in OPEN:
+        return Decision(refund.merchant_id)
     return _later(refund, detail, now, refund.status, until=until)
 
 

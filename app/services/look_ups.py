@@ -28,7 +28,7 @@ from app.domain.outcome import (
 )
 from app.domain.payment import Attempt
 from app.domain.refund import Refund
-from app.gateways.base import Gateway
+from app.gateways.base import ConfigurationError, Gateway
 from app.gateways.capabilities import NativeKey, PerOrder, Repeatability
 from app.runtime import Runtime
 from app.services import charging, differences
@@ -68,17 +68,32 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
 async def _resolve(
     rt: Runtime, attempt: Attempt, method: Row | None, claimed: tuple[datetime, datetime]
 ) -> None:
-    """Look one attempt up; a fault in it is logged, and the lease brings it back. `claimed` is when
-    it was, for its customer and by the wall clock.
+    """Look one attempt up; `claimed` is when it was, for its customer and by the wall clock.
+
+    A fault in it is a look-up that taught nothing, of which a person hears in the end; where even
+    that cannot be written down, the lease brings it back.
     """
-    now, begun = claimed
     try:
-        if method is None:
-            await _wait(rt, attempt, "the payment method or account is gone", now)
-            return
-        await Search(rt, attempt, open_account(rt, method), now, begun).look(method)
+        try:
+            await _look(rt, attempt, method, claimed)
+        except ConfigurationError as error:
+            logger.error("resolve.account_unusable", attempt=str(attempt.id), reason=str(error))
+            await _wait(rt, attempt, f"the account cannot be used: {error}", claimed[0])
+        except Exception as error:
+            logger.exception("resolve.fault", attempt=str(attempt.id))
+            await _wait(rt, attempt, f"fault_{type(error).__name__}", claimed[0])
     except Exception:
-        logger.exception("resolve.fault", attempt=str(attempt.id))
+        logger.exception("resolve.unsettled", attempt=str(attempt.id))
+
+
+async def _look(
+    rt: Runtime, attempt: Attempt, method: Row | None, claimed: tuple[datetime, datetime]
+) -> None:
+    now, begun = claimed
+    if method is None:
+        await _wait(rt, attempt, "the payment method or account is gone", now)
+        return
+    await Search(rt, attempt, open_account(rt, method), now, begun).look(method)
 
 
 class Search:

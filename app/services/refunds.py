@@ -23,6 +23,7 @@ from app.domain.outcome import (
 from app.domain.payment import Status
 from app.domain.refund import Destination, Refund
 from app.domain.refunding import Elsewhere
+from app.gateways.base import ConfigurationError
 from app.gateways.capabilities import Capabilities, NativeKey
 from app.ids import new_id
 from app.runtime import Runtime
@@ -122,13 +123,21 @@ async def resolve_due(rt: Runtime, scope: Scope = WALL, now: datetime | None = N
 async def _resolve(
     rt: Runtime, refund: Refund, call: Row, claimed: tuple[datetime, datetime]
 ) -> None:
-    """Look one refund up; a fault in it is logged, and the lease brings it back. `claimed` is when
-    it was, for its customer and by the wall clock.
+    """Look one refund up; `claimed` is when it was, for its customer and by the wall clock. A fault
+    in it is a look-up that taught nothing, of which a person hears in the end; where even that
+    cannot be written down, the lease brings it back.
     """
     try:
-        await _find_out(rt, refund, call, *claimed)
+        try:
+            await _find_out(rt, refund, call, *claimed)
+        except ConfigurationError as error:
+            logger.error("resolve.account_unusable", refund=str(refund.id), reason=str(error))
+            await _wait(rt, refund, f"the account cannot be used: {error}", claimed[0])
+        except Exception as error:
+            logger.exception("resolve.fault", refund=str(refund.id))
+            await _wait(rt, refund, f"fault_{type(error).__name__}", claimed[0])
     except Exception:
-        logger.exception("resolve.fault", refund=str(refund.id))
+        logger.exception("resolve.unsettled", refund=str(refund.id))
 
 
 async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime, begun: datetime) -> None:

@@ -137,3 +137,12 @@ def test_after_the_last_look_a_person_is_told():
     latest = books.refunds[refund.id]
     assert (latest.look_up_at, latest.detail) == (None, f"{MANUAL_REVIEW}timeout")
     assert latest.created_at + timedelta(0) == START
+
+
+def test_a_look_up_that_taught_nothing_is_no_news_of_a_refund_that_is_over() -> None:
+    # Told as failed while it was looked for: asked for again, it would be sent again in the end.
+    books = paid()
+    refund = request(books, 400)
+    answer(books, refund, RefundDeclined(RefundDeclineReason.GENERIC, "no"))
+    over = books.refunds[refund.id]
+    assert refunding.look_again(over, "not there", START, START + timedelta(days=1)).refunds == ()

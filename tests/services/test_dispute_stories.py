@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from app.clock import SystemClock
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, InvalidRequest
+from app.domain.policy import CancelCredit, CreditTo, When
 from app.gateways import registry
 from app.gateways.capabilities import News
-from app.services import disputes, inbox_settling
+from app.services import disputes, inbox_settling, subscriptions
+from app.services.subscriptions import Cancel
+from tests.billing import credit, where
 from tests.gateway_events import Post, charge_elsewhere, charge_of, event, post_of
 from tests.simulator import SimulatorProcess
 from tests.world import PAID, World, open_world
@@ -122,6 +125,36 @@ async def test_what_a_dispute_took_is_not_refunded_as_well(
         await world.refund(payment["id"], 1)
     assert refused.value.code == "payment_disputed"
     assert world.refunded() == []
+
+
+async def test_nor_is_it_by_a_credit_note(
+    world: World, post: Post, simulator: SimulatorProcess
+) -> None:
+    dispute = opened(simulator, await sold(world), amount=600)
+    await hear(world, post, becomes(simulator, dispute, "lost"))
+    [payment] = await world.payments()
+    with pytest.raises(InvalidRequest, match="have 400 left to refund"):
+        await credit(world, payment["invoice_id"], to_refund=1000)
+    note = await credit(world, payment["invoice_id"], to_refund=400)
+    assert where(note) == (0, 600, 400, 0)
+    assert world.refunded() == [400]
+    await world.assert_clean()
+
+
+async def test_a_cancellation_gives_as_credit_what_a_dispute_keeps_it_from_refunding(
+    world: World, post: Post, simulator: SimulatorProcess
+) -> None:
+    sub = await world.subscribed("2800")
+    charge = charge_of(simulator, (await world.last_attempt()).reference)
+    await hear(world, post, opened(simulator, charge))
+    await world.advance(days=14, expect=["dispute.created"])
+    cmd = Cancel(sub, When.NOW, CancelCredit.PRORATED, credit_to=CreditTo.REFUND)
+    await subscriptions.cancel(world.rt, world.caller, cmd)
+    await world.expect("subscription.canceled", "credit_note.created")
+    assert world.refunded() == []
+    [note] = await world.fetch("SELECT * FROM credit_notes")
+    assert where(note) == (0, 1400, 0, 0)
+    await world.assert_clean()
 
 
 async def test_a_dispute_of_what_is_not_ours_is_an_orphan(

@@ -7,12 +7,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
 import pytest
 
 from app.domain.errors import Conflict
 from app.domain.outcome import Succeeded
 from app.domain.reconciling import Repair
-from app.services import payment_methods, payments, reconciliation_repairs, renewals
+from app.services import (
+    payment_methods,
+    payments,
+    reconciliation,
+    reconciliation_repairs,
+    renewals,
+)
 from app.services.reconciliation_repairs import RepairDifference
 from tests.simulator import SimulatorProcess
 from tests.world import DECLINED, PAID, RENEWED, START, World, open_world
@@ -203,6 +210,35 @@ async def test_what_cannot_be_found_out_is_handed_to_a_person_and_charged_no_mor
         await world.pay((await world.invoice(sub))["id"])
     assert world.charged() == [(1000, "EUR")]
     await world.assert_clean(but=["nothing_awaits_review"])
+
+
+async def test_what_is_in_flight_where_an_account_opens_no_more_is_handed_to_a_person_too(
+    world: World, simulator: SimulatorProcess, administrator: asyncpg.Connection
+) -> None:
+    await world.subscribed("1000")
+    [payment] = await world.payments()
+    simulator.set_fault("error_500_after", operations=["charge", "refund"])
+    await world.refund(payment["id"], 400)
+    await world.subscribe(await world.customer(), await world.price("1000"))
+    await world.expect(*UNKNOWN)
+    [before] = await administrator.fetch(
+        "UPDATE gateway_accounts g SET credentials_ciphertext = 'x.unreadable'"
+        "  FROM gateway_accounts o WHERE o.id = g.id RETURNING o.credentials_ciphertext"
+    )
+    for _ in range(14):
+        await world.advance(days=1, expect=[])
+    waiting = [(await world.attempts())[1], *await world.fetch("SELECT * FROM refunds")]
+    assert {row["look_up_at"] for row in waiting} == {None}
+    assert all(row["detail"].startswith("manual_review: the account") for row in waiting)
+    # Whoever mends the account has them asked for once more.
+    await administrator.execute(
+        "UPDATE gateway_accounts SET credentials_ciphertext = $1", before["credentials_ciphertext"]
+    )
+    await reconciliation.schedule_due(world.rt)
+    await reconciliation.run_due(world.rt)
+    told = await world.told()
+    assert {"payment.succeeded", "refund.succeeded"} <= set(told)
+    assert (world.charged(), world.refunded()) == ([(1000, "EUR")] * 2, [400])
 
 
 async def test_the_next_period_is_billed_and_paid_while_the_last_is_unknown(
