@@ -490,6 +490,23 @@ async def test_a_lost_dispute_took_what_was_refunded(
     assert found.outcome.withdrawn_minor == 250
 
 
+@pytest.mark.parametrize(
+    ("movements", "withdrawn"),
+    [(["DEBIT"], 1000), (["DEBIT", "CREDIT"], 0), (["DEBIT", "CREDIT", "DEBIT"], 1000)],
+)
+async def test_what_a_dispute_took_in_another_currency_is_all_of_it_or_nothing(
+    gateway: PayPalGateway, paypal: PayPalProcess, movements: list[str], withdrawn: int
+) -> None:
+    dollars = {"currency_code": "USD", "value": "11.20"}
+    moves = [moved("0.00", kind) | {"amount": dollars} for kind in movements]
+    lost = {"outcome_code": "RESOLVED_BUYER_FAVOUR"}
+    opened = dispute_of("C", status="RESOLVED", dispute_outcome=lost, money_movements=moves)
+    paypal.fake("PUT", "disputes/PP-D-5", opened)
+    found = await gateway.fetch_dispute("PP-D-5")
+    assert isinstance(found, Found)
+    assert (found.outcome.withdrawn_minor, found.outcome.fee_minor) == (withdrawn, None)
+
+
 async def test_disputes_changed_in_a_window_are_listed_over_all_pages(
     gateway: PayPalGateway, paypal: PayPalProcess
 ) -> None:

@@ -334,6 +334,17 @@ async def test_a_certificate_that_paypal_does_not_have_is_refused(
         await gateway.verify_webhook(delivery_of(certificate="CERT-huge"))
 
 
+async def test_what_is_no_certificate_is_had_anew(
+    gateway: PayPalGateway, paypal: PayPalProcess
+) -> None:
+    """A page of some proxy's in its place must not refuse every delivery from then on."""
+    paypal.put_certificate("CERT-late", b"<html>Please stand by.</html>")
+    with pytest.raises(WebhookRefused):
+        await gateway.verify_webhook(delivery_of(certificate="CERT-late"))
+    paypal.put_certificate("CERT-late", OURS.leaf.pem)
+    assert await gateway.verify_webhook(delivery_of(certificate="CERT-late"))
+
+
 async def test_a_redirect_to_a_certificate_is_refused(
     gateway: PayPalGateway, paypal: PayPalProcess
 ) -> None:

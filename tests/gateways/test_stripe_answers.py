@@ -339,6 +339,41 @@ async def test_a_charge_without_a_payment_is_read_by_itself() -> None:
         assert isinstance(found.outcome, kind)
 
 
+@pytest.mark.parametrize(
+    ("moved", "withdrawn"),
+    [
+        ([-2150], 1999),
+        ([-2150, 2090], 0),  # won, and given back at the rate of that day
+        ([-2150, 2190], 0),
+        ([-2150, 2190, -2150], 1999),
+    ],
+)
+async def test_what_a_dispute_withdrew_in_another_currency_is_all_of_it_or_nothing(
+    moved: list[int], withdrawn: int
+) -> None:
+    movements = [
+        MOVED | {"id": f"txn_{n}", "amount": amount, "fee": 0, "currency": "usd"}
+        for n, amount in enumerate(moved)
+    ]
+    dispute = {
+        "object": "dispute",
+        "id": "du_1",
+        "livemode": False,
+        "status": "won",
+        "amount": 1999,
+        "currency": "eur",
+        "created": 1,
+        "charge": "ch_1",
+        "payment_intent": "pi_1",
+        "balance_transactions": movements,
+        "evidence_details": {},
+    }
+    async with answering(200, dispute) as gateway:
+        found = await gateway.fetch_dispute("du_1")
+    assert isinstance(found, Found)
+    assert (found.outcome.withdrawn_minor, found.outcome.fee_minor) == (withdrawn, None)
+
+
 async def test_wallets_and_other_kinds_of_methods_are_told_apart() -> None:
     method = {"object": "payment_method", "id": "pm_1", "livemode": False, "customer": "cus_1"}
     for said, kind, brand in (

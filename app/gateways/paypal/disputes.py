@@ -187,18 +187,23 @@ def _status(dispute: Dispute, withdrawn: int) -> DisputeStatus | None:
 
 
 def _moved(dispute: Dispute) -> tuple[int, int | None]:
-    """What PayPal has taken from the merchant until now, and its fee for that."""
-    withdrawn, fee = 0, 0
+    """What PayPal has taken from the merchant until now, and its fee for that.
+
+    What it took in another currency was all that is disputed, at the rate of that day.
+    """
+    withdrawn, fee, whole = 0, 0, 0
     for one in dispute.money_movements:
         if one.affected_party != SELLER or one.amount is None:
             continue
+        sign = 1 if one.type == "DEBIT" else -1
         if one.amount.currency_code != dispute.dispute_amount.currency_code:
-            continue
-        minor = one.amount.minor() if one.type == "DEBIT" else -one.amount.minor()
-        if one.reason in FEES:
-            fee += minor
+            whole += sign if one.reason not in FEES else 0
+        elif one.reason in FEES:
+            fee += sign * one.amount.minor()
         else:
-            withdrawn += minor
+            withdrawn += sign * one.amount.minor()
+    if whole > 0:
+        withdrawn = dispute.dispute_amount.minor()
     return max(withdrawn, 0), fee if fee > 0 else None
 
 

@@ -57,7 +57,7 @@ class Verdict(BaseModel):
 
 
 class Certificates:
-    """PayPal's certificates by their address, had once each."""
+    """PayPal's certificates by their address; what is one is had once."""
 
     def __init__(self, mode: AccountMode, base_url: str | None) -> None:
         self._mode = mode
@@ -95,10 +95,14 @@ class Certificates:
         # A redirect is refused like everything else: nobody but PayPal is asked.
         if exchange.status != OK or len(exchange.body) > CERTIFICATE_BYTES_MAX:
             raise WebhookRefused("PayPal has no such certificate.")
-        self._kept[path] = exchange.body
+        return exchange.body
+
+    def keep(self, url: str, pem: bytes) -> None:
+        """Do not ask for this one again: it turned out to be a certificate of PayPal's."""
+        _, path = self.address(url)
+        self._kept[path] = pem
         while len(self._kept) > CERTIFICATES_MAX:
             self._kept.popitem(last=False)
-        return exchange.body
 
     def _client(self, origin: str) -> HttpClient:
         known = self._clients.get(origin)
@@ -142,6 +146,7 @@ class Webhooks:
         pem = await self._certificates.get(headers["cert-url"])
         try:
             leaf = leaf_of(pem, self._mode, delivery.received_at)
+            self._certificates.keep(headers["cert-url"], pem)
             webhook_id = self._signed_for(delivery, headers, leaf)
             trusted = is_trusted(leaf, self._bundle, self._mode, delivery.received_at)
         except NotPayPals as error:

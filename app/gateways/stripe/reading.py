@@ -249,8 +249,9 @@ def dispute_report(dispute: Dispute) -> DisputeReport:
     moved = [one for one in dispute.balance_transactions if one.currency == dispute.currency]
     foreign = [one for one in dispute.balance_transactions if one.currency != dispute.currency]
     withdrawn = -sum(one.amount for one in moved)
-    if sum(one.amount for one in foreign) < 0:
-        # Settled in another currency: what was taken is the dispute's amount, at the rate then.
+    if sum(-1 if one.amount < 0 else 1 for one in foreign) < 0:
+        # Settled in another currency: what is taken, and given back, is the dispute's amount, each
+        # at the rate of its day; so the movements are counted and not added up.
         withdrawn = dispute.amount
     fee = sum(one.fee for one in moved) if moved and not foreign else None
     due_by = dispute.evidence_details.due_by
