@@ -72,7 +72,7 @@ class Transacted(Part):
     """The answer to a transaction; it does not repeat the amount."""
 
     response: str = Field(alias="responseCode")
-    id: str = Field(NOBODY, alias="transId")
+    id: str = Field("", alias="transId")
     is_test: str = Field("0", alias="testRequest")
     errors: tuple[Fault, ...] = ()
     messages: tuple[Note, ...] = ()
@@ -84,6 +84,13 @@ class Transacted(Part):
     def reference(self) -> str | None:
         """The gateway's name of it, if there is one."""
         return None if self.id in ("", NOBODY) else self.id
+
+    @property
+    def moved_nothing(self) -> bool:
+        """Approved in test mode, which makes no transaction and says so. An approval that merely
+        leaves its transaction out says nothing.
+        """
+        return self.is_test == "1" or self.id == NOBODY
 
     @property
     def code(self) -> str:

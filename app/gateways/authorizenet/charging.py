@@ -31,7 +31,7 @@ from app.gateways.authorizenet.account import (
 from app.gateways.authorizenet.answers import Details, Transacted, Unreadable, minor_units, read
 from app.gateways.authorizenet.api import Reply
 from app.gateways.authorizenet.books import BooksUnread
-from app.gateways.base import InvalidRequestError
+from app.gateways.base import GatewayError, InvalidRequestError
 from app.gateways.requests import (
     CaptureRequest,
     ChargeRequest,
@@ -141,9 +141,11 @@ def _charged(
         return Declined(words.decline_of(transacted.code), reference, network)
     if transacted.response != APPROVED or not reply.is_ok:
         return Unknown("contradictory_answer", reference)
-    if reference is None or transacted.is_test == "1":
+    if transacted.moved_nothing:
         # The account is in test mode: it approves everything and moves nothing.
         return Declined(words.decline_of("test_mode"))
+    if reference is None:
+        return Unknown("approved_without_transaction")
     amount = request.amount_minor
     if transacted.prepaid is not None and transacted.prepaid.approved is not None:
         try:
@@ -162,11 +164,11 @@ async def _existing(account: Account, request: ChargeRequest, reference: str | N
         gateway_reference=reference,
         customer_reference=request.customer_reference,
     )
-    match await looking.find_payment(account, query):
-        case Found(outcome=outcome):
-            return outcome
-        case _:
-            return Unknown("duplicate_not_shown")
+    try:
+        found = await looking.find_payment(account, query)
+    except GatewayError:  # that would say that nothing was executed
+        return Unknown("duplicate_not_shown")
+    return found.outcome if isinstance(found, Found) else Unknown("duplicate_not_shown")
 
 
 async def capture(account: Account, request: CaptureRequest) -> Outcome:
@@ -194,6 +196,8 @@ async def capture(account: Account, request: CaptureRequest) -> Outcome:
         return Unknown(error.cause, reference)
     if state is None:
         raise InvalidRequestError("There is nothing held by this name.", code=heard.code)
+    if isinstance(state, Authorized) and heard.code in words.DONE_BEFORE:
+        return Unknown("captured_but_not_shown", reference)
     if isinstance(state, Authorized):
         return Declined(words.decline_of(heard.code), reference)
     return state

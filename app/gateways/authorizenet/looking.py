@@ -108,7 +108,8 @@ async def _refund(account: Account, query: RefundQuery) -> RefundLookup:
         return ABSENT
     if charge is not None and charge.status not in words.SETTLED:
         # Only what is settled can be credited; before that, only a void gives it back.
-        voided = states.given_back_by_void(charge, currency)
+        # And nobody asks about a refund of what was never captured.
+        voided = states.given_back_by_void(charge, currency, was_captured=True)
         is_whole = voided is not None and query.amount_minor in (None, voided.amount_minor)
         return Found(voided) if voided is not None and is_whole else ABSENT
     customer = charge.profile.customer if charge is not None and charge.profile else None
@@ -148,7 +149,7 @@ async def fetch_refund(account: Account, reference: str) -> RefundLookup:
         if details is None:
             return ABSENT
         if charge_reference != reference:
-            voided = states.given_back_by_void(details, account.currency)
+            voided = states.given_back_by_void(details, account.currency, was_captured=True)
             return Found(voided) if voided is not None else ABSENT
         if details.type != words.REFUND:
             return ABSENT

@@ -25,6 +25,7 @@ from app.gateways.authorizenet.account import DUPLICATE_WINDOW_SECONDS, Account,
 from app.gateways.authorizenet.answers import Details, Transacted
 from app.gateways.authorizenet.api import Reply
 from app.gateways.authorizenet.books import BooksUnread
+from app.gateways.base import GatewayError
 from app.gateways.requests import RefundQuery, RefundRequest
 
 VOIDABLE: Final = "capturedPendingSettlement"
@@ -139,8 +140,10 @@ def _credited(request: RefundRequest, reply: Reply, transacted: Transacted) -> R
         return RefundDeclined(reason, transacted.code, reference)
     if transacted.response != charging.APPROVED or not reply.is_ok:
         return Unknown("contradictory_answer", reference)
-    if reference is None or transacted.is_test == "1":
+    if transacted.moved_nothing:
         return _declined(RefundDeclineReason.GENERIC, "test_mode")
+    if reference is None:
+        return Unknown("approved_without_transaction")
     return Refunded(reference, request.amount_minor, request.currency)
 
 
@@ -151,11 +154,11 @@ async def _existing(account: Account, request: RefundRequest) -> RefundOutcome:
         payment_reference=request.payment_reference,
         amount_minor=request.amount_minor,
     )
-    match await looking.find_refund(account, query):
-        case Found(outcome=outcome):
-            return outcome
-        case _:
-            return Unknown("duplicate_not_shown")
+    try:
+        found = await looking.find_refund(account, query)
+    except GatewayError:  # that would say that nothing was executed
+        return Unknown("duplicate_not_shown")
+    return found.outcome if isinstance(found, Found) else Unknown("duplicate_not_shown")
 
 
 def _declined(reason: RefundDeclineReason, code: str) -> RefundDeclined:

@@ -57,12 +57,15 @@ def refund_state(details: Details, currency: str) -> RefundOutcome:
     return Unknown(status, details.id)
 
 
-def given_back_by_void(charge: Details, currency: str) -> Refunded | None:
+def given_back_by_void(
+    charge: Details, currency: str, *, was_captured: bool = False
+) -> Refunded | None:
     """The refund that a void was; None when the charge is not voided, or never was more than held.
 
-    It is of the whole charge, so there is at most one, and no other refund of that charge.
+    A voided hold does not show whether it was captured before: `was_captured` if that is known. It
+    is of the whole charge, so there is at most one, and no other refund of that charge.
     """
-    if charge.status != "voided" or charge.type == words.HOLD:
+    if charge.status != "voided" or (charge.type == words.HOLD and not was_captured):
         return None
     return Refunded(charge.id + VOID_SUFFIX, moved(charge, currency), currency)
 

@@ -99,6 +99,8 @@ class Ledger:
         """The batch closes between a look and the void that follows it."""
         self.settles_after_listing = False
         """The batch closes as soon as the unsettled list was read."""
+        self.hides_captures = False
+        """Details show a captured hold as it was before."""
         self.hides_from_page = 0
         """From which page on lists are empty although there is more; 0: none."""
         self.transactions: dict[str, Transaction] = {}

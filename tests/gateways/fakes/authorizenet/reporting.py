@@ -29,7 +29,7 @@ class Reports:
         approved = found.reason == "1"
         told |= {
             "transactionType": found.type,
-            "transactionStatus": found.status,
+            "transactionStatus": self._status(found),
             "responseCode": 1 if approved else 2,
             "responseReasonCode": int(found.reason),
             "responseReasonDescription": "Approval" if approved else "Declined",
@@ -66,6 +66,10 @@ class Reports:
         if found.network_id:
             told["networkTransId"] = found.network_id
         return told
+
+    def _status(self, found: Transaction) -> str:
+        is_hidden = self._ledger.hides_captures and found.type == "authOnlyTransaction"
+        return "authorizedPendingCapture" if is_hidden else found.status
 
     def _batch(self, batch: Batch) -> dict[str, Any]:
         return {

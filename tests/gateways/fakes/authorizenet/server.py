@@ -100,6 +100,8 @@ class Gateway:
                 task.add_done_callback(self._late.discard)
             return await self._spoiled(request, kind, fault, Response())
         answer = self._execute(name, body, twice=kind == "duplicate")
+        if kind == "without_id":
+            del answer["transactionResponse"]["transId"]
         response = self._say(ANSWERS.get(name, name.replace("Request", "Response")), answer)
         return await self._spoiled(request, kind, fault or {}, response)
 
