@@ -28,6 +28,7 @@ from app.gateways.requests import (
     CustomerRequest,
     PaymentQuery,
 )
+from tests.gateways.fakes.razorpay.server import KEY_ID, SECRET
 from tests.gateways.razorpay import RazorpayFake, charge_of, refund_of
 
 UNDECIDED: list[dict[str, Any]] = [
@@ -186,6 +187,49 @@ def test_of_two_failures_the_one_that_may_still_be_authorised_counts() -> None:
 
 
 # ── two calls for one charge ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ends"),
+    [
+        ("card_declined", "slow", Pending),
+        ("card_declined", "ok", Succeeded),
+        ("card_declined", "payment_timed_out", Pending),
+        ("card_declined", "card_expired", Declined),
+    ],
+)
+async def test_a_failed_payment_is_not_the_end_of_a_charge_that_has_another(
+    gateway: RazorpayGateway,
+    razorpay: RazorpayFake,
+    customer: str,
+    first: str,
+    second: str,
+    ends: type,
+) -> None:
+    """A delivery tells of one payment. The other one of its order may take the money yet: else the
+    invoice would be charged anew.
+    """
+    request = charge_of(customer, razorpay.token(customer, first))
+    failed = await gateway.charge(request)
+    assert isinstance(failed, Declined)
+    assert failed.gateway_reference is not None
+    order = next(o for o in razorpay.ask("orders") if o["receipt"] == request.attempt_code)
+    body = {
+        **{"email": "gaurav.kumar@example.com", "contact": "+919876543210"},
+        **{"amount": 49_900, "currency": "INR", "order_id": order["id"], "recurring": True},
+        **{"customer_id": customer, "token": razorpay.token(customer, second)},
+        "notes": {"perennial_attempt": request.attempt_code},
+    }
+    answer = razorpay.client.post("/v1/payments/create/recurring", auth=(KEY_ID, SECRET), json=body)
+    assert answer.is_success, answer.text
+
+    found = await gateway.fetch_payment(failed.gateway_reference)
+
+    assert isinstance(found, Found)
+    assert isinstance(found.outcome, ends)
+    assert found.reference == request.attempt_code
+    if ends is not Declined:
+        assert found.outcome.gateway_reference == answer.json()["razorpay_payment_id"]
 
 
 async def test_a_call_whose_order_took_too_long_leaves_the_debit_to_the_next_one(

@@ -244,11 +244,26 @@ async def fetch_payment(wire: Wire, gateway_reference: str) -> PaymentLookup:
             if payment is None or payment.id != gateway_reference:
                 return Inconclusive("unreadable_answer")
             outcome = outcomes.of_payment(payment, told_at(reply))
+            if isinstance(outcome, Declined | Voided) and payment.attempt is not None:
+                return await _among_its_like(wire, payment, payment.attempt)
             return Found(outcome, reference=payment.our_reference)
         case Problem():
             return unfound(reply)
         case Inconclusive():
             return reply
+
+
+async def _among_its_like(wire: Wire, payment: Payment, attempt: str) -> PaymentLookup:
+    """How the charge stands that a payment came to nothing for: a call whose answer was lost, and
+    its repetition, may have made two, and the other one may take the money.
+    """
+    known = await orders.by_reference(wire, attempt)
+    if isinstance(known, Inconclusive):
+        return known
+    found = outcomes.of_payments(known.payments, known.now)
+    if found is None or payment.id not in {each.id for _, each in known.payments}:
+        return Inconclusive("orders_out_of_step")
+    return replace(found, reference=attempt)
 
 
 async def _fetch_order(wire: Wire, order_id: str) -> PaymentLookup:

@@ -83,9 +83,15 @@ class Payment(Listed):
     acquirer_data: Notes = {}
 
     @property
+    def attempt(self) -> str | None:
+        """Our code of the charge that it was made for."""
+        noted = self.notes.get(ATTEMPT)
+        return noted if isinstance(noted, str) and noted else None
+
+    @property
     def our_reference(self) -> str | None:
         """Our code of the charge or of the set-up that it was made for."""
-        noted = self.notes.get(ATTEMPT) or self.notes.get(SETUP)
+        noted = self.attempt or self.notes.get(SETUP)
         return noted if isinstance(noted, str) else None
 
     @property
