@@ -215,9 +215,14 @@ async def test_a_failed_payment_is_not_the_end_of_a_charge_that_has_another(
     assert failed.gateway_reference is not None
     order = next(o for o in razorpay.ask("orders") if o["receipt"] == request.attempt_code)
     body = {
-        **{"email": "gaurav.kumar@example.com", "contact": "+919876543210"},
-        **{"amount": 49_900, "currency": "INR", "order_id": order["id"], "recurring": True},
-        **{"customer_id": customer, "token": razorpay.token(customer, second)},
+        "email": "gaurav.kumar@example.com",
+        "contact": "+919876543210",
+        "amount": 49_900,
+        "currency": "INR",
+        "order_id": order["id"],
+        "customer_id": customer,
+        "token": razorpay.token(customer, second),
+        "recurring": True,
         "notes": {"perennial_attempt": request.attempt_code},
     }
     answer = razorpay.client.post("/v1/payments/create/recurring", auth=(KEY_ID, SECRET), json=body)
