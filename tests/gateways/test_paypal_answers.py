@@ -242,9 +242,11 @@ async def test_of_several_captures_the_others_that_moved_money_are_named() -> No
         (*problem(422, "MISSING_PREVIOUS_REFERENCE"), "MISSING_PREVIOUS_REFERENCE"),
         (*problem(422, "CITY_REQUIRED"), "CITY_REQUIRED"),
         (400, {"name": "INVALID_REQUEST"}, "INVALID_REQUEST"),
+        (*problem(403, "PERMISSION_DENIED", name="NOT_AUTHORIZED"), "PERMISSION_DENIED"),
+        (403, {"name": "NOT_AUTHORIZED"}, "NOT_AUTHORIZED"),
     ],
 )
-async def test_what_is_wrong_with_our_request_is_our_error(
+async def test_what_is_wrong_with_our_request_or_our_settings_is_our_error(
     status: int, content: Any, code: str
 ) -> None:
     async with answering(status, content) as gateway:
@@ -260,8 +262,7 @@ async def test_what_is_wrong_with_our_request_is_our_error(
     ("status", "content", "category"),
     [
         (*problem(422, "SOMETHING_NEW"), DeclineCategory.SOFT),
-        (*problem(403, "SOMETHING_NEW", name="NOT_AUTHORIZED"), DeclineCategory.CONFIGURATION),
-        (403, {"name": "NOT_AUTHORIZED"}, DeclineCategory.CONFIGURATION),
+        (*problem(422, "PERMISSION_DENIED"), DeclineCategory.CONFIGURATION),
         (404, {"name": "RESOURCE_NOT_FOUND"}, DeclineCategory.HARD),
         (*problem(422, "SOMETHING_NEW", "CARD_EXPIRED"), DeclineCategory.HARD),
     ],

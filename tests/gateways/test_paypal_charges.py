@@ -526,6 +526,29 @@ async def test_a_late_effect_is_still_running_and_then_found_by_repeating(
     assert paypal.charged(request.attempt_code) == 1999
 
 
+async def test_a_repetition_without_permission_says_nothing_of_what_was_taken_before(
+    gateway: PayPalGateway, paypal: PayPalProcess
+) -> None:
+    """Refused at the door: a decline would free the invoice for another charge."""
+    payment = await charged(gateway)
+    request, refund = charge_of("wallet-ok"), refund_of(payment.gateway_reference, 400)
+    paypal.set_fault("error_500_after", count=2)
+    assert await gateway.charge(request) == Unknown("http_500")
+    assert await gateway.refund(refund) == Unknown("http_500")
+
+    paypal.turn(payments_permitted=False)
+    with pytest.raises(InvalidRequestError):
+        await gateway.charge(request)
+    with pytest.raises(InvalidRequestError):
+        await gateway.refund(refund)
+
+    paypal.turn(payments_permitted=True)
+    assert isinstance(await gateway.charge(request), Succeeded)
+    assert isinstance(await gateway.refund(refund), Refunded)
+    assert paypal.charged(request.attempt_code) == 1999
+    assert paypal.refunded(refund.refund_code) == 400
+
+
 async def test_the_same_charge_from_many_places_at_once_moves_money_once(
     gateway: PayPalGateway, paypal: PayPalProcess
 ) -> None:

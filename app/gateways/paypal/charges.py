@@ -29,6 +29,7 @@ from app.gateways.paypal import amounts, declines, lookups, outcomes
 from app.gateways.paypal.exchange import ask, look
 from app.gateways.paypal.problems import (
     BAD_REQUEST,
+    FORBIDDEN,
     MISSING,
     OUR_FAULT,
     Refusal,
@@ -92,7 +93,13 @@ def _source(request: ChargeRequest, source: str) -> dict[str, Any]:
 
 
 def declined(refused: Refusal) -> Declined:
-    """A refused payment as a decline; raises InvalidRequestError when the fault is ours."""
+    """A refused payment as a decline; raises InvalidRequestError when the fault is ours.
+
+    So is a lack of permission: PayPal asks for it before it looks up a request id, so that it says
+    nothing of what a request before this one did.
+    """
+    if refused.status == FORBIDDEN:
+        raise refused.error()
     info = declines.by_issue(refused.issues)
     if info is not None:
         return Declined(info)

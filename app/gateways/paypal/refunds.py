@@ -16,7 +16,7 @@ from app.domain.outcome import (
 )
 from app.gateways.paypal import amounts, lookups, outcomes
 from app.gateways.paypal.exchange import ask
-from app.gateways.paypal.problems import BAD_REQUEST, MISSING, OUR_FAULT, Refusal
+from app.gateways.paypal.problems import BAD_REQUEST, FORBIDDEN, MISSING, OUR_FAULT, Refusal
 from app.gateways.paypal.references import Kind, Reference, refund_path, request_id
 from app.gateways.paypal.session import Call, Session
 from app.gateways.paypal.words import Refund
@@ -96,6 +96,8 @@ def _checked(request: RefundRequest, done: Refund) -> RefundOutcome:
 
 def _refused(refused: Refusal) -> RefundOutcome:
     """A refused refund; raises InvalidRequestError when the fault is ours."""
+    if refused.status == FORBIDDEN:
+        raise refused.error()  # it says nothing of what a request before this one did
     if refused.status == MISSING:
         return RefundDeclined(RefundDeclineReason.PAYMENT_NOT_FOUND, refused.code)
     for issue in refused.issues:

@@ -131,6 +131,8 @@ class Settings:
 
     reporting_delay_seconds: int = 0
     reporting_permitted: bool = True
+    payments_permitted: bool = True
+    """Whether the app may pay at all: asked at the door, before any request id is looked up."""
     invoice_ids_unique: bool = True
     answers_are_minimal: bool = False
     token_seconds: int = 32_400

@@ -117,6 +117,9 @@ class Server:
             return self.problem(400, "ORACLE", {"details": [{"issue": "; ".join(faults)[:500]}]})
         if not self.is_authorized(request):
             return self.problem(401)
+        pays = request.method == "POST" and path.startswith("/v2/")
+        if pays and not self.books.settings.payments_permitted:
+            return self.problem(403, "PERMISSION_DENIED")
         verb, ids = found
         return await self.through_faults(
             request, verb, lambda: self.judged(request, verb, ids, raw)
