@@ -215,6 +215,25 @@ async def test_a_lost_answer_leads_to_the_same_set_up_and_the_same_method(
     await gateway.aclose()
 
 
+async def test_a_used_request_id_has_not_failed_a_set_up(
+    gateway: PayPalGateway, paypal: PayPalProcess
+) -> None:
+    request = setup_of(customer=replace(ADA, reference=f"cus_{ids.new_id()}"))
+    started = await begun(gateway, request)
+    paypal.approve(started.gateway_reference)
+    paypal.turn(vault_repeats=False)
+    paypal.set_fault("error_500_after", operations=["setup"], count=1)
+    completion = completion_of(request, started)
+    assert isinstance(await gateway.complete_setup(completion), Unknown)
+    # The token is there, and the customer's only one.
+    assert isinstance(await gateway.complete_setup(completion), MethodSaved)
+
+    # While PayPal does not show the setup token as used, nothing is known.
+    paypal.fake("POST", f"setups/{started.gateway_reference}", {"status": "APPROVED"})
+    again = await gateway.complete_setup(completion)
+    assert again == Unknown("paypal_request_id_previously_used")
+
+
 async def test_beyond_the_life_of_the_key_a_used_set_up_is_the_customers_only_method(
     gateway: PayPalGateway, paypal: PayPalProcess
 ) -> None:

@@ -37,7 +37,7 @@ from app.gateways.base import InvalidRequestError
 from app.gateways.paypal import declines
 from app.gateways.paypal.charges import USAGE_PATTERN
 from app.gateways.paypal.exchange import ask, look
-from app.gateways.paypal.problems import BAD_REQUEST, MISSING, OUR_FAULT, Refusal, refusal
+from app.gateways.paypal.problems import BAD_REQUEST, MISSING, OUR_FAULT, REUSED, Refusal, refusal
 from app.gateways.paypal.references import request_id, segment
 from app.gateways.paypal.session import NO_CONTENT, Call, Session
 from app.gateways.paypal.words import PaymentToken, PaymentTokens, SetupToken, link
@@ -135,17 +135,20 @@ class Vault:
             request_id=request_id(request.idempotency_key, "token"),
         )
         made = await ask(self._session, call, PaymentToken)
+        is_used = isinstance(before, SetupToken) and before.status in {"VAULTED", "TOKENIZED"}
         match made:
             case PaymentToken():
                 return MethodSaved(method_of(made), request.gateway_reference)
-            case NotExecuted() | Unknown():
+            case NotExecuted():
+                return made
+            case Unknown(cause=cause) if cause != REUSED.lower():
+                return made
+            case _ if is_used and customer is not None:
+                return await self._only_token(customer, request.gateway_reference)
+            case Unknown():
                 return made
             case Refusal():
-                pass
-        is_used = isinstance(before, SetupToken) and before.status in {"VAULTED", "TOKENIZED"}
-        if is_used and customer is not None:
-            return await self._only_token(customer, request.gateway_reference)
-        return _setup_refused(made, request.gateway_reference)
+                return _setup_refused(made, request.gateway_reference)
 
     async def _only_token(self, customer: str, setup: str) -> SetupOutcome:
         """What a used setup token led to, where the customer has one payment method only."""

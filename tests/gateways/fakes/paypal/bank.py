@@ -354,6 +354,8 @@ class Bank:
         if request_id is None:
             raise Refused(400, "MISSING_REQUIRED_PARAMETER")
         known = self.books.recall("vault", request_id, VAULT_LASTS)
+        if known is not None and not self.books.settings.vault_repeats:
+            raise Refused(422, "PAYPAL_REQUEST_ID_PREVIOUSLY_USED")
         if known is not None:
             return 200, self.shown(*known)
         setup = self._setup(body["payment_source"]["token"]["id"])

@@ -135,6 +135,10 @@ class Settings:
     """Whether the app may pay at all: asked at the door, before any request id is looked up."""
     invoice_ids_unique: bool = True
     answers_are_minimal: bool = False
+    vault_repeats: bool = True
+    """Whether a used request id is answered with its token, or refused as used; PayPal's pages say
+    either (developer.paypal.com/api/payment-tokens/v3/errors/paypal_request_id_previously_used).
+    """
     token_seconds: int = 32_400
     result_max: int = 10_000
     page_max: int = 500
