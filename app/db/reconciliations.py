@@ -17,6 +17,8 @@ Place = tuple[UUID, UUID]
 """A merchant and one of its gateway accounts."""
 DIFFERENCES_MAX: Final = 500
 """Differences taken up in one run of a worker."""
+TAKEN: Final = [Kind.CHARGE_UNKNOWN_HERE, Kind.CHARGED_TWICE, Kind.CHARGE_AFTER_CLOSING]
+"""What one charge at the gateway may be found as that is not in our books."""
 LEASE: Final = timedelta(minutes=10)
 """Longer than a gateway's list takes to read; a run that died is taken up again after it."""
 
@@ -120,17 +122,21 @@ async def open_accounts(tx: Tx, merchant_id: UUID | None) -> list[Row]:
 
 
 async def hasten(tx: Tx, merchant_id: UUID, account_id: UUID, now: datetime) -> None:
-    """Whatever is in flight on an account is looked up at once, also what waits for a person."""
+    """Whatever is in flight on an account is looked up at once, also what waits for a person; what
+    is on a test clock keeps to its time.
+    """
     for table, open_ in (
         ("payment_attempts", "'processing', 'unknown', 'requires_action'"),
         ("refunds", "'processing', 'unknown'"),
     ):
         await tx.run(
             f"""
-            UPDATE {table} SET look_up_at = $3
-             WHERE merchant_id = $1 AND gateway_account_id = $2 AND status IN ({open_})
-               AND (look_up_at IS NULL OR look_up_at > $3)
-               AND created_at < $3 - interval '3 minutes'
+            UPDATE {table} t SET look_up_at = $3 FROM payments p
+             WHERE t.merchant_id = $1 AND t.gateway_account_id = $2 AND t.status IN ({open_})
+               AND (t.look_up_at IS NULL OR t.look_up_at > $3)
+               AND t.created_at < $3 - interval '3 minutes'
+               AND p.merchant_id = t.merchant_id AND p.id = t.payment_id
+               AND p.test_clock_id IS NULL
             """,
             merchant_id,
             account_id,
@@ -213,9 +219,13 @@ async def keep(
 ) -> tuple[list[UUID], int]:
     """Store the differences; those that were known stay as they are, and were seen again. The ids
     of the new ones, and how many of all are open. `run_id`: the comparison that found them.
+
+    Money that was taken is one difference, by whatever name it was found first: mended under two,
+    it would be given twice.
     """
     ids = [new_id() for _ in found]
     made = {*ids, *await _changed_again(tx, place, found)}
+    known = await _known_as(tx, place, [d for d in found if d.kind in TAKEN])
     rows = await tx.fetch(
         """
         INSERT INTO reconciliation_differences AS d
@@ -239,7 +249,7 @@ async def keep(
         place[1],
         now,
         ids,
-        [d.key for d in found],
+        [known.get(d.gateway_reference, d.key) if d.kind in TAKEN else d.key for d in found],
         [d.kind for d in found],
         [d.currency for d in found],
         [d.amount_here for d in found],
@@ -253,6 +263,26 @@ async def keep(
     )
     still = sum(row["status"] in ("open", "repairing") for row in rows)
     return [row["id"] for row in rows if row["id"] in made], still
+
+
+async def _known_as(tx: Tx, place: Place, taken: Sequence[Difference]) -> dict[str | None, str]:
+    """By which key money that was taken is known already, by the gateway's name of it."""
+    names = [one.gateway_reference for one in taken]
+    if not names:
+        return {}
+    rows = await tx.fetch(
+        """
+        SELECT gateway_reference, difference_key FROM reconciliation_differences
+         WHERE merchant_id = $1 AND gateway_account_id = $2 AND difference_key IN (
+               SELECT kind || ':' || name FROM unnest($3::text[]) AS k (kind),
+                                               unnest($4::text[]) AS n (name))
+         ORDER BY created_at DESC
+        """,
+        *place,
+        TAKEN,
+        names,
+    )
+    return {row["gateway_reference"]: row["difference_key"] for row in rows}
 
 
 async def _changed_again(tx: Tx, place: Place, found: Sequence[Difference]) -> list[UUID]:

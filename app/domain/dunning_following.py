@@ -78,7 +78,11 @@ def concerns(decisions: Iterable[Decision]) -> tuple[set[Key], set[Key]]:
     for decision in decisions:
         merchant = decision.merchant_id
         over |= {(merchant, i.id) for i in decision.invoices if i.version > 1 and _is_over(i)}
-        waiting |= {(merchant, p.invoice_id) for p in decision.payments if _waits(p)}
+        waiting |= {
+            (merchant, p.invoice_id)
+            for p in decision.payments
+            if _waits(p) or _never_made(decision, p)
+        }
     return over, waiting
 
 
@@ -156,6 +160,8 @@ def _followed(decision: Decision, following: _Following) -> Decision:
     for payment in decision.payments:
         if _waits(payment):
             decision = _failed(decision, payment, following)
+        elif _never_made(decision, payment):
+            decision = _made_again(decision, payment, following)
     for subscription_id in decision.abandoned:
         decision = _abandoned(decision, subscription_id, following)
     return decision
@@ -167,6 +173,35 @@ def _is_over(invoice: Invoice) -> bool:
 
 def _waits(payment: Payment) -> bool:
     return payment.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_ACTION)
+
+
+def _never_made(decision: Decision, payment: Payment) -> Attempt | None:
+    """The attempt in whose place another is due, since it was never executed."""
+    if payment.status is not PaymentStatus.SCHEDULED:
+        return None
+    closed = (a for a in decision.attempts if a.status is AttemptStatus.CANCELED)
+    return next((attempt for attempt in closed if attempt.payment_id == payment.id), None)
+
+
+def _made_again(decision: Decision, payment: Payment, following: _Following) -> Decision:
+    """The attempt that was never executed is made again: unless its dunning was paused or has ended
+    since, or money has come that may be what is owed.
+    """
+    known = following.known.get((decision.merchant_id, payment.invoice_id))
+    attempt = _never_made(decision, payment)
+    if known is None or attempt is None:
+        return decision
+    waiting = replace(payment, status=PaymentStatus.REQUIRES_PAYMENT_METHOD, due_at=None)
+    if known.facts.is_contested:
+        waiting = replace(waiting, failure_code=CAPTURED_AFTER_CLOSING)
+    elif known.run is None or not _has_stopped_since(known.run, attempt.created_at):
+        return decision
+    return _failed(_with_payment(decision, payment, waiting), waiting, following)
+
+
+def _has_stopped_since(run: Dunning, at: datetime) -> bool:
+    stopped_at = run.paused_at or run.ended_at
+    return stopped_at is not None and stopped_at >= at
 
 
 def _closed(decision: Decision, invoice: Invoice, following: _Following) -> Decision:

@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from app import log
-from app.db import accounts, balances, decisions, invoices, payments, policies
+from app.db import accounts, balances, decisions, inbox_subjects, invoices, payments, policies
 from app.db import reconciliations as rows
 from app.db.base import Row, Tx
 from app.domain import balance as balance_rules
@@ -71,7 +71,7 @@ async def repair(rt: Runtime, caller: Caller, cmd: RepairDifference) -> UUID:
         if way is Repair.REFUND and row["status"] == "open":
             await rows.begin_refund(tx, cmd.id, now)
         elif way in RECORDED:
-            await RECORDED[way](tx, row, now)
+            await RECORDED[way](tx, row, await _now_of(tx, row, now))
             await rows.mark(tx, cmd.id, "repaired", now, repair=way)
             await resolved(tx, caller.merchant_id, cmd.id, now)
         await idempotency.answered(tx, caller, show("diff", cmd.id))
@@ -149,6 +149,13 @@ def _way(row: Row, wanted: Repair | None) -> Repair:
     if wanted is not None and wanted not in ways:
         raise InvalidRequest(f"This is repaired by {' or '.join(ways)}.", param="repair")
     return wanted or ways[0]
+
+
+async def _now_of(tx: Tx, row: Row, now: datetime) -> datetime:
+    """What time it is for whoever paid; `now`: by the wall clock."""
+    if row["payment_id"] is None:
+        return now
+    return await inbox_subjects.now_of_payment(tx, row["payment_id"]) or now
 
 
 def _check_spare(row: Row) -> None:

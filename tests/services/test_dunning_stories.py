@@ -12,6 +12,7 @@ from app.domain.outcome import Succeeded
 from app.domain.shop_dunning import DECLINED as SOFT
 from app.services import (
     customers,
+    dunning,
     payment_methods,
     payments,
     subscriptions,
@@ -281,6 +282,34 @@ async def test_money_that_came_while_another_attempt_was_under_way_stops_what_wo
     made = len(await world.attempts())
     await world.advance_quietly(days=20)
     assert len(await world.attempts()) == made
+
+
+@pytest.mark.parametrize("meanwhile", ["paused", "stopped", "canceled", "paid_late"])
+async def test_what_was_never_executed_is_not_made_up_for_once_nothing_is_to_be_tried(
+    world: World, simulator: SimulatorProcess, meanwhile: str
+) -> None:
+    """The gateway knows no keys: only its absence proves that the first retry took no money."""
+    case = await late(world)
+    first = (await world.attempts())[-1]
+    await world.speak_as("none")
+    simulator.set_faults({"kind": "error_500_before", "count": 1})
+    await case.after(1, "payment.unknown")
+    match meanwhile:
+        case "paused":
+            await dunning.pause(world.rt, world.caller, (await case.run())["id"])
+        case "stopped":
+            await dunning.stop(world.rt, world.caller, (await case.run())["id"])
+        case "canceled":
+            await world.cancel(case.sub)
+        case _:
+            [(known, _)] = await attempts_of(world, first["id"])
+            captured = Succeeded("ch_late", 1000, "EUR")
+            await payments.settle_all(world.rt, [(known, captured)], world.now, heard=True)
+    for _ in range(5):
+        await world.advance_quietly(minutes=10)
+    assert [a["status"] for a in await world.attempts()] == ["succeeded", "failed", "canceled"]
+    [payment] = [p for p in await world.payments() if p["invoice_id"] == case.invoice]
+    assert payment["status"] == "requires_payment_method"
 
 
 async def attempts_of(world: World, attempt_id: UUID) -> Any:

@@ -364,6 +364,57 @@ async def test_of_two_charges_the_one_that_may_count_is_not_given_back(
     assert world.refunded() == []
 
 
+async def test_money_that_is_told_first_and_listed_later_is_mended_once(
+    world: World, simulator: SimulatorProcess, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    """The gateway took it twice for an attempt that was closed, and tells of the second one."""
+    await closed_too_early(world, administrator)
+    [attempt] = await world.attempts()
+    token = simulator.payment_method()
+    body = {"amount": 1000, "currency": "EUR", "payment_method": token}
+    second = elsewhere(simulator, str(began), reference=attempt["reference"], **body)
+    post = await post_of(world)
+    await post.bring(event("charge.succeeded", simulator.request("GET", f"/v1/charges/{second}")))
+    await inbox_settling.settle_due(world.rt)
+    found = await compared(world, began)
+    assert len(found) == len({row["gateway_reference"] for row in found}) == 2
+    for one in found:
+        await mend(world, one, Repair.APPLY)
+    [customer] = await world.fetch("SELECT id FROM customers")
+    # Twice 10.00: one pays the invoice, the other is credit.
+    assert await world.credit_left(customer["id"]) == 1000
+    assert await compared(world, began) == []
+    await world.assert_clean(but=("nothing_overdue", "nothing_awaits_review"))
+
+
+async def test_what_is_on_a_test_clock_keeps_to_its_time(
+    world: World, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    then = began - timedelta(days=400)
+    clock = await world.test_clock(then)
+    customer = await world.customer("pm_sim_pending_then_succeeds", test_clock_id=clock)
+    sub = await world.subscribe(customer, await world.price("1000"))
+    await world.subscribe(customer, await world.price("1000"))
+    first, second = await world.attempts()
+    await administrator.execute(
+        "UPDATE payment_attempts SET status = 'canceled', gateway_reference = NULL,"
+        " settled_at = created_at, look_up_at = NULL WHERE id = $1",
+        first["id"],
+    )
+    await administrator.execute(
+        "UPDATE payments SET status = 'requires_payment_method' WHERE id = $1", first["payment_id"]
+    )
+    await administrator.execute(
+        "UPDATE payment_attempts SET look_up_at = NULL WHERE id = $1", second["id"]
+    )
+    await world.gateway_settles()
+    found = await compared(world, began)
+    assert (await world.attempts())[1]["look_up_at"] is None, "a person may say what it came to"
+    [late] = [row for row in found if row["kind"] == "charge_after_closing"]
+    await mend(world, late)
+    assert (await world.invoice(sub))["paid_at"] == then
+
+
 async def test_what_is_in_flight_is_settled_first_and_is_no_difference(
     world: World, began: datetime
 ) -> None:
