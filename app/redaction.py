@@ -40,9 +40,11 @@ SECRET_NAME: Final = re.compile(
 )
 """Names under which secrets and card data travel, in the words of any gateway."""
 SECRET_LIKE: Final = re.compile(
-    r"\b(?:[sr]k_(?:test|live)_|whsec_|seti_\w+_secret_|pi_\w+_secret_)[\w+/=-]+"
+    r"\b(?:[sr]k_(?:test|live)_|whsec_|seti_\w+_secret_|pi_\w+_secret_|pl_[a-z0-9]{26}_)[\w+/=-]+"
 )
-"""How gateways' own secrets begin, wherever they stand."""
+"""How gateways' own secrets begin, wherever they stand; and tokens of payment links, to which
+gateways send customers back.
+"""
 MASK: Final = "[redacted]"
 DEPTH_MAX: Final = 40
 """Deeper than any gateway's event; below it everything is masked."""

@@ -28,6 +28,7 @@ def test_other_numbers_stay(text: str) -> None:
         "rk_test_51H8aaa",
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw==",
         "seti_1A2B_secret_C3D4",
+        "pl_01m8p6ftk3e98r8rztwm6k5ncx_Zx-9_Qw7-Rt5",
     ],
 )
 def test_gateways_secrets_are_masked(secret: str) -> None:

@@ -160,7 +160,8 @@ async def set_up(
     cmd = CreateSetupSession(
         customer_id=held.link["customer_id"],
         gateway_account_id=account_id,
-        return_url=return_url or held.link["return_url"],
+        return_url=None if return_url else held.link["return_url"],
+        secret_return_url=return_url,
         currency=held.link["currency"],
         parameters=parameters,
     )

@@ -62,6 +62,8 @@ class Handover:
     parameters: Mapping[str, str] | None = None
     said: Mapping[str, str] | None = None
     """What the gateway is told at the beginning, in its own words."""
+    return_url: str | None = None
+    """Where it sends the customer, if that is a secret; until it has begun."""
 
 
 async def begin(rt: Runtime, gateway: Gateway, session: Session, terms: Row) -> SetupOutcome:
@@ -72,7 +74,7 @@ async def begin(rt: Runtime, gateway: Gateway, session: Session, terms: Row) -> 
         idempotency_key=session.idempotency_key,
         customer=handover.customer,
         customer_reference=session.gateway_customer_reference,
-        return_url=terms["return_url"],
+        return_url=handover.return_url or terms["return_url"],
         cancel_url=terms["cancel_url"],
         currency=terms["currency"],
         amount_max_minor=terms["amount_max"],

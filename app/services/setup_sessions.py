@@ -42,6 +42,8 @@ class CreateSetupSession:
     customer_id: UUID
     gateway_account_id: UUID | None = None
     return_url: str | None = None
+    secret_return_url: str | None = None
+    """In its place, where whoever knows the address may act by it: kept sealed, and never shown."""
     cancel_url: str | None = None
     currency: str | None = None
     amount_max: int | None = None
@@ -69,7 +71,8 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateSetupSession) -> Opened
     Where the gateway does not answer, the session is `starting`, and is begun by the sweep.
     """
     account, gateway = await _account(rt, caller, cmd.gateway_account_id)
-    if gateway.capabilities.setup_flow is SetupFlow.REDIRECT and cmd.return_url is None:
+    leads_back = (cmd.secret_return_url or cmd.return_url) is not None
+    if gateway.capabilities.setup_flow is SetupFlow.REDIRECT and not leads_back:
         raise InvalidRequest(
             "This gateway sends the customer to a page of its own, and from there to return_url.",
             code="return_url_missing",
@@ -156,9 +159,7 @@ async def _new(
     return NewSession(
         session=session,
         client_token_hash=hashed,
-        handover_ciphertext=setup_calls.sealed_of(
-            rt, session, Handover(_details(customer, cmd), said=dict(cmd.parameters))
-        ),
+        handover_ciphertext=setup_calls.sealed_of(rt, session, _handover(customer, cmd)),
         return_url=cmd.return_url,
         cancel_url=cmd.cancel_url,
         currency=cmd.currency,
@@ -167,6 +168,11 @@ async def _new(
         description=cmd.description,
         metadata=cmd.metadata,
     )
+
+
+def _handover(customer: Row, cmd: CreateSetupSession) -> Handover:
+    details, said = _details(customer, cmd), dict(cmd.parameters)
+    return Handover(details, said=said, return_url=cmd.secret_return_url)
 
 
 def _details(customer: Row, cmd: CreateSetupSession) -> CustomerDetails:

@@ -106,6 +106,20 @@ async def test_a_new_card_is_entered_kept_and_pays(world: World) -> None:
     await world.assert_clean()
 
 
+async def test_the_way_back_to_a_link_is_told_to_nobody_but_the_gateway(world: World) -> None:
+    """It holds the link's token, of which nothing is kept but a hash."""
+    _, invoice = await owed(world, token=None)
+    _, token = await link(world, invoice)
+    held = await hold(world, token)
+    back = payment_links.address(token) + "/kept"
+    opened = await paying.set_up(world.rt, held, None, back, {})
+    assert opened.session["return_url"] is None
+    for table in ("setup_sessions", "payment_links", "events", "audit_log"):
+        kept = await world.fetch(f"SELECT t::text AS row FROM {table} t")
+        assert kept
+        assert not [row for row in kept if token[-20:] in row["row"]], table
+
+
 async def test_a_card_that_must_be_confirmed_says_where(world: World) -> None:
     customer, invoice = await owed(world, "pm_sim_requires_action")
     _, token = await link(world, invoice)

@@ -226,6 +226,19 @@ async def test_a_wallet_is_approved_kept_once_and_charged(shop: Shop, fault: str
     await shop.assert_agreed()
 
 
+async def test_a_way_back_that_is_a_secret_is_told_to_paypal_alone(shop: Shop) -> None:
+    secret = "https://shop.example/pay/pl_secret/kept"
+    cmd = CreateSetupSession(await shop.world.customer(None), secret_return_url=secret)
+    opened = await setup_sessions.create(shop.world.rt, shop.world.caller, cmd)
+    assert opened.handover.redirect_url is not None
+    back = shop.paypal.approve(opened.handover.redirect_url.rpartition("=")[2])
+    assert back.headers["location"].startswith(secret)
+    assert await complete(shop, opened.session["id"]) == "completed"
+    for table in ("setup_sessions", "events"):
+        kept = await shop.world.fetch(f"SELECT t::text AS row FROM {table} t")
+        assert not [row for row in kept if "pl_secret" in row["row"]]
+
+
 async def test_a_card_is_entered_in_the_shop_s_page_kept_and_charged(shop: Shop) -> None:
     customer = await shop.world.customer(None)
     where = {"return_url": "https://shop.example/back", "make_default": True}
