@@ -21,6 +21,7 @@ from app.gateways.base import (
 )
 from app.gateways.paypal.certificates import TrustBundle, mozilla
 from app.gateways.paypal.gateway import PayPalGateway
+from app.gateways.paypal.webhooks import MISSES_MAX, MISSES_WITHIN
 from app.gateways.reports import EventKind, WebhookDelivery
 from tests.gateways.fakes.paypal.authority import LIVE, SANDBOX, Authority, Signer, Wanted, issue
 from tests.gateways.fakes.paypal.control import WEBHOOK_ID
@@ -91,6 +92,32 @@ async def test_the_certificate_is_had_once(gateway: PayPalGateway, paypal: PayPa
         body = orjson.dumps(EVENT | {"id": f"WH-{number}"})
         await gateway.verify_webhook(delivery_of(body))
     assert len(paypal.calls("/v1/notifications/certs/")) == 1
+
+
+async def test_strangers_do_not_make_us_ask_without_end(
+    gateway: PayPalGateway, paypal: PayPalProcess
+) -> None:
+    """Whoever knows the address of an account may name certificates; PayPal counts our calls."""
+    at = SystemClock().now()
+
+    def named(number: int, at: datetime) -> WebhookDelivery:
+        url = {"paypal-cert-url": f"{CERTS}CERT-invented-{number}"}
+        return replace(delivery_of(**url), received_at=at)
+
+    ends: list[type[Exception]] = []
+    for number in range(MISSES_MAX + 20):
+        with pytest.raises((WebhookRefused, WebhookUnverifiable)) as end:
+            await gateway.verify_webhook(named(number, at))
+        ends.append(end.type)
+    assert ends == [WebhookRefused] * MISSES_MAX + [WebhookUnverifiable] * 20
+    assert len(paypal.calls("/v1/notifications/certs/")) == MISSES_MAX
+    # It comes again, as PayPal's own does: by then one that is genuine is asked for.
+    later = at + MISSES_WITHIN
+    assert await gateway.verify_webhook(replace(delivery_of(), received_at=later))
+    for number in range(3):
+        with pytest.raises(WebhookRefused):
+            await gateway.verify_webhook(named(number, later))
+    assert await gateway.verify_webhook(replace(delivery_of(), received_at=later))
 
 
 @pytest.mark.parametrize("host", ["api.sandbox.paypal.com", "api-m.sandbox.paypal.com"])

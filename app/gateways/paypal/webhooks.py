@@ -13,6 +13,7 @@ import re
 from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -45,6 +46,11 @@ CERTIFICATE_BYTES_MAX: Final = 65_536
 CONNECT_SECONDS: Final = 3
 FETCH_SECONDS: Final = 10
 """PayPal delivers again for three days: a certificate that takes longer is had another time."""
+MISSES_MAX: Final = 10
+MISSES_WITHIN: Final = timedelta(minutes=5)
+"""So often in that time a certificate is asked for that PayPal does not give. Anybody who knows the
+address of an account may name one, and PayPal counts our calls.
+"""
 SERVER_FAULT: Final = 500
 HEADERS: Final = ("transmission-id", "transmission-time", "transmission-sig", "cert-url")
 logger = log.get(__name__)
@@ -64,6 +70,7 @@ class Certificates:
         self._base_url = base_url
         self._clients: dict[str, HttpClient] = {}
         self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._misses: list[datetime] = []
 
     def address(self, url: str) -> tuple[str, str]:
         """Origin and path of a certificate, if they are PayPal's. Raises WebhookRefused."""
@@ -83,12 +90,16 @@ class Certificates:
             raise WebhookRefused("The certificate's address is none of PayPal's for this account.")
         return self._base_url or f"https://{parts.hostname}", parts.path
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, at: datetime) -> bytes:
         """The certificate at an address. Raises WebhookRefused, WebhookUnverifiable."""
         origin, path = self.address(url)
         kept = self._kept.get(path)
         if kept is not None:
             return kept
+        self._misses = [miss for miss in self._misses if at - miss < MISSES_WITHIN]
+        if len(self._misses) >= MISSES_MAX:
+            raise WebhookUnverifiable("Certificates were asked for too often that are not there.")
+        self._misses.append(at)  # until it is kept: those under way count, too
         exchange = await self._client(origin).send("GET", path)
         if not isinstance(exchange, Answer) or exchange.status >= SERVER_FAULT:
             raise WebhookUnverifiable("PayPal's certificate cannot be had just now.")
@@ -97,9 +108,11 @@ class Certificates:
             raise WebhookRefused("PayPal has no such certificate.")
         return exchange.body
 
-    def keep(self, url: str, pem: bytes) -> None:
+    def keep(self, url: str, pem: bytes, at: datetime) -> None:
         """Do not ask for this one again: it turned out to be a certificate of PayPal's."""
         _, path = self.address(url)
+        if at in self._misses:
+            self._misses.remove(at)
         self._kept[path] = pem
         while len(self._kept) > CERTIFICATES_MAX:
             self._kept.popitem(last=False)
@@ -143,10 +156,10 @@ class Webhooks:
         headers = _headers(delivery)
         if not self._webhook_ids:
             raise WebhookRefused("The account has no webhook id to verify deliveries by.")
-        pem = await self._certificates.get(headers["cert-url"])
+        pem = await self._certificates.get(headers["cert-url"], delivery.received_at)
         try:
             leaf = leaf_of(pem, self._mode, delivery.received_at)
-            self._certificates.keep(headers["cert-url"], pem)
+            self._certificates.keep(headers["cert-url"], pem, delivery.received_at)
             webhook_id = self._signed_for(delivery, headers, leaf)
             trusted = is_trusted(leaf, self._bundle, self._mode, delivery.received_at)
         except NotPayPals as error:
