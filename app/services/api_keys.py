@@ -191,7 +191,9 @@ async def make(
 
 
 async def create(rt: Runtime, caller: Caller, cmd: CreateKey) -> tuple[Row, str]:
-    """Make a key for the caller's merchant, that can do no more than the caller's own can."""
+    """Make a key for the caller's merchant, that can do no more than the caller's own can, and for
+    no longer. Raises InvalidRequest.
+    """
     now = rt.clock.now()
     if cmd.expires_at is not None and cmd.expires_at <= now:
         raise InvalidRequest("A key must end in the future.", param="expires_at")
@@ -203,12 +205,26 @@ async def create(rt: Runtime, caller: Caller, cmd: CreateKey) -> tuple[Row, str]
                 param=f"scopes[{place}]",
             )
     async with rt.db.begin(caller.merchant_id) as tx:
+        await _check_end(tx, caller, cmd.expires_at)
         mode = "live" if caller.livemode else "test"
         made = await make(tx, caller.merchant_id, mode, cmd, _actor(caller), now)
         await idempotency.answered(tx, caller, show("key", made.id))
         row = await views.one(tx, views.API_KEY, caller.merchant_id, made.id)
         assert row is not None
     return row, made.secret
+
+
+async def _check_end(tx: Tx, caller: Caller, expires_at: datetime | None) -> None:
+    """Refuse a key that would outlive the one that makes it. Raises InvalidRequest."""
+    if caller.key_id is None:
+        return
+    maker = await views.one(tx, views.API_KEY, caller.merchant_id, caller.key_id)
+    assert maker is not None, "keys are never deleted"
+    end = maker["expires_at"]
+    if end is not None and (expires_at is None or expires_at > end):
+        raise InvalidRequest(
+            "A key cannot make one that outlives it.", code="expiry_exceeded", param="expires_at"
+        )
 
 
 def _covers(scopes: Collection[str], scope: str) -> bool:

@@ -194,3 +194,16 @@ async def test_making_and_revoking_keys_is_audited(api, administrator) -> None:
         "api_key.revoked",
     ]
     assert deeds[-1]["actor"].startswith("key_")
+
+
+async def test_a_key_that_ends_cannot_make_one_that_outlives_it(api, rt) -> None:
+    end = rt.clock.now() + timedelta(hours=1)
+    brief = (await api.post("/v1/api_keys", {"expires_at": end.isoformat()})).json()["secret"]
+    headers = {"Authorization": f"Bearer {brief}"}
+    for later in ({}, {"expires_at": (end + timedelta(seconds=1)).isoformat()}):
+        refused = await api.client.post("/v1/api_keys", json=later, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (422, "expiry_exceeded"), later
+        assert refused.json()["param"] == "expires_at"
+    for until in (end, end - timedelta(minutes=1)):
+        body = {"expires_at": until.isoformat()}
+        assert (await api.client.post("/v1/api_keys", json=body, headers=headers)).is_success
