@@ -6,12 +6,16 @@ from typing import Any, Final
 import orjson
 from starlette.requests import Request
 
-from app.api.problems import MalformedBody, UnsupportedMediaType, path
+from app.api.problems import BodyTooLarge, MalformedBody, UnsupportedMediaType, path
 from app.domain.errors import InvalidRequest
 from app.redaction import looks_like_card
 
 DEPTH_MAX: Final = 20
 """Deeper than any request of ours, and far from what recursion bears."""
+PUBLIC_BYTES_MAX: Final = 131_072
+"""From whoever has no secret key: many times what a page sends. Each character is looked at, so a
+large body takes a moment in which nobody else is answered.
+"""
 SAFE_INTEGER: Final = 2**53 - 1
 """Beyond it JavaScript, and so many clients, cannot say which number was meant."""
 JSON_TYPES: Final = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.ASCII)
@@ -30,10 +34,12 @@ class JsonRequest(Request):
         return self.value
 
 
-async def read(request: Request) -> JsonRequest:
-    """Read the body of `request`. Raises MalformedBody, UnsupportedMediaType, InvalidRequest."""
+async def read(request: Request, *, public: bool = False) -> JsonRequest:
+    """Read the body of `request`; `public`: anybody may have sent it. Raises BodyTooLarge,
+    MalformedBody, UnsupportedMediaType, InvalidRequest.
+    """
     careful = JsonRequest(request.scope, request.receive)
-    careful.raw = await request.body()
+    careful.raw = await _public(request) if public else await request.body()
     careful.value = {}
     if careful.raw:
         if not JSON_TYPES.match(request.headers.get("content-type", "")):
@@ -46,6 +52,15 @@ async def read(request: Request) -> JsonRequest:
             (b"content-type", b"application/json"),
         ]
     return careful
+
+
+async def _public(request: Request) -> bytes:
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > PUBLIC_BYTES_MAX:
+            raise BodyTooLarge(f"A body may have {PUBLIC_BYTES_MAX} bytes here.")
+    return bytes(raw)
 
 
 def parse(raw: bytes) -> Any:

@@ -172,7 +172,9 @@ class Endpoint(APIRoute):
             _check_query(request, names)
             if need.verb == "read":
                 return await respond(request)
-            careful = await body.read(request)
+            caller: Caller | None = request.scope.get("caller")
+            public = caller is not None and caller.publishable
+            careful = await body.read(request, public=public)
             if careful.value != {} and not takes_body:
                 raise InvalidRequest("This call takes no body.", code="unknown_parameter")
             if need.access is Access.ADMIN:

@@ -51,7 +51,7 @@ class LinkEndpoint(Endpoint):
 
         async def handle(request: Request) -> Response:
             try:
-                response = await respond(await bodies.read(request))
+                response = await respond(await bodies.read(request, public=True))
             except BillingError as error:
                 response = await problems.billing_error(request, error)
             except RequestValidationError as error:

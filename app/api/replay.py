@@ -27,6 +27,10 @@ from app.services.caller import Caller, Claim
 from app.services.idempotency import Done, InProgress, Kept
 
 KEY_CHARS_MAX: Final = 255
+PUBLIC: Final = "public "
+"""Before the keys that pages send, in which anybody may have put what a backend will: a word that
+no key can begin with.
+"""
 KEPT_HEADERS: Final = ("content-type", "etag")
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
 PASSING: Final = (Forbidden, InProgress, RateLimited, Unauthorized, Unavailable)
@@ -48,6 +52,8 @@ async def once(
         return await respond(request)
     check_key(key)
     caller: Caller = request.scope["caller"]
+    if caller.publishable:
+        key = PUBLIC + key
     match await idempotency.claim(rt, caller, key, fingerprint(request)):
         case Kept() as kept:
             return Response(kept.body, kept.status, {**kept.headers, **REPLAYED})

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from app.api.body import PUBLIC_BYTES_MAX
+
 pytestmark = pytest.mark.anyio
 
 UNKNOWN = "00000000000000000000000000"
@@ -221,3 +223,29 @@ async def test_an_offer_is_changed_and_ended(api) -> None:
     assert not (await api.patch(address, {"active": False})).json()["active"]
     gift = (await api.get(f"/v1/offers/redeem/{offer['id']}")).json()
     assert (gift["available"], gift["reason"]) == (False, "offer_inactive")
+
+
+async def test_a_publishable_key_sends_no_large_body(api, client, publishable) -> None:
+    refused = await client.post(
+        "/v1/offers/redeem/ol_x", json={"a": "4" * PUBLIC_BYTES_MAX}, headers=publishable
+    )
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+
+
+async def test_a_publishable_key_takes_no_idempotency_key_from_the_backend(
+    api, client, publishable
+) -> None:
+    """Pages are anybody's: whoever guesses the backend's keys must not use them up."""
+    offer = await api.new("offers", name="Listed", trial_days=14, listed=True)
+    same = {"Idempotency-Key": "order-1"}
+    claim = f"/v1/offers/redeem/{offer['id']}"
+    first = await client.post(claim, headers=publishable | same)
+    assert first.status_code == 201
+    wrong = {"Idempotency-Key": "order-2"}
+    assert (await client.post(f"{claim}x", headers=publishable | wrong)).status_code == 404
+    for headers in (same, wrong):
+        made = await api.post("/v1/customers", {"name": "Ada"}, headers=headers, status=201)
+        assert "idempotent-replayed" not in made.headers
+        again = await api.post("/v1/customers", {"name": "Ada"}, headers=headers, status=201)
+        assert again.json() == made.json()
+        assert again.headers["idempotent-replayed"] == "true"

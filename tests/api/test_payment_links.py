@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.api.body import PUBLIC_BYTES_MAX
 from tests.api.conftest import Api, Shop
 
 pytestmark = pytest.mark.anyio
@@ -131,3 +132,12 @@ async def test_a_page_of_another_origin_may_ask(client) -> None:
     asked = await client.options("/v1/pay/pl_x/pay", headers={"Origin": "https://shop.example"})
     assert asked.status_code == 204
     assert asked.headers["access-control-allow-headers"] == "Content-Type"
+
+
+@pytest.mark.parametrize("path", ["/v1/pay/pl_x/pay", "/v1/pay/pl_x/complete"])
+async def test_strangers_send_no_large_body(client, path: str) -> None:
+    """It would be looked at from end to end, while nobody else is answered."""
+    large = {"parameters": {"a": "4" * PUBLIC_BYTES_MAX}}
+    refused = await client.post(path, json=large)
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+    assert refused.headers["access-control-allow-origin"] == "*"
