@@ -89,7 +89,7 @@ class RazorpayFake:
 
     def fair(self) -> None:
         self.tell("faults", faults=[])
-        self.tell("settings", settle_seconds=0, unlisted_seconds=0)
+        self.tell("settings", settle_seconds=0, unlisted_seconds=0, tells_customers=True)
 
     def advance(self, **parts: float) -> None:
         """Time passes there: days=, hours=, seconds=."""

@@ -162,24 +162,26 @@ async def test_an_amount_that_razorpay_cannot_move_is_never_sent_nor_rounded(
 async def test_an_announced_debit_is_pending_until_it_is_due_and_never_before(
     indian: RazorpayGateway, razorpay: RazorpayFake, customer: str
 ) -> None:
-    # Sent two days early: the notice goes out at once, the debit not before the promised moment.
+    # Begun two days early: the notice goes out at once, the debit not before the promised moment.
     due = datetime.fromtimestamp(razorpay.ask("time"), UTC).replace(microsecond=0)
     due += timedelta(seconds=indian.capabilities.requires_lead_time_seconds)
     request = charge_of(customer, razorpay.token(customer), not_before=due)
 
     outcome = await indian.charge(request)
 
-    assert isinstance(outcome, Pending)
-    assert outcome.expected_by == due + timedelta(days=3)
+    assert outcome == Pending(None, expected_by=due)
     order = next(o for o in razorpay.ask("orders") if o["receipt"] == request.attempt_code)
     assert order["notification"]["token_id"] == request.payment_method_reference
     assert order["notification"]["payment_after"] == int(due.timestamp())
     razorpay.advance(hours=47, minutes=59)
-    assert await found(indian, request) == replace(
-        outcome, gateway_reference=outcome.gateway_reference
-    )
-    assert razorpay.moved("charge", request.attempt_code) == 0
+    assert await found(indian, request) == outcome
+    assert await indian.charge(request) == outcome
+    assert await indian.fetch_payment(order["id"]) == Found(outcome, reference=request.attempt_code)
+    assert [p for p in razorpay.ask("payments") if p["order_id"] == order["id"]] == []
     razorpay.advance(minutes=2)
+    query = PaymentQuery(request.attempt_code)
+    assert await indian.find_payment(query) == NotFound(definitive=True)  # it may be asked for
+    assert isinstance(await indian.charge(request), Succeeded)
     assert isinstance(await found(indian, request), Succeeded)
     assert razorpay.moved("charge", request.attempt_code) == 49_900
 
@@ -195,7 +197,31 @@ async def test_a_debit_that_is_due_too_soon_follows_its_notice_as_soon_as_it_may
     order = next(o for o in razorpay.ask("orders") if o["receipt"] == request.attempt_code)
     assert "payment_after" not in order["notification"]
     razorpay.advance(hours=36, minutes=6)
-    assert isinstance(await found(indian, request), Succeeded)
+    assert isinstance(await indian.charge(request), Succeeded)
+
+
+async def test_a_customer_who_was_not_told_is_not_debited(
+    indian: RazorpayGateway, razorpay: RazorpayFake, customer: str
+) -> None:
+    razorpay.tell("settings", tells_customers=False)
+    request = charge_of(customer, razorpay.token(customer))
+    assert isinstance(await indian.charge(request), Pending)
+    razorpay.advance(hours=37, minutes=6)
+    outcome = await indian.charge(request)
+    assert isinstance(outcome, Declined)
+    assert outcome.info.gateway_code == "pre_debit_notification_not_sent"
+    assert outcome.info.category == "soft"
+    assert razorpay.moved("charge", request.attempt_code) == 0
+
+
+async def test_a_debit_that_razorpay_finds_too_early_is_asked_for_again(
+    gateway: RazorpayGateway, razorpay: RazorpayFake, customer: str
+) -> None:
+    said = "BAD_REQUEST_MANDATE_PROMISED_DEBIT_DATE_NOT_HONOURED"
+    razorpay.fault("refused", status=400, description=said, count=1)
+    request = charge_of(customer, razorpay.token(customer))
+    assert await gateway.charge(request) == NotExecuted("notice_too_fresh", 3600)
+    assert isinstance(await gateway.charge(request), Succeeded)
 
 
 async def test_bank_mandates_and_other_currencies_are_not_announced(
@@ -386,7 +412,10 @@ async def test_two_orders_under_one_code_are_nobodys_to_choose_from(
     razorpay.fault("late_effect", delay_ms=150, count=1, operations=["order"])
     assert isinstance(await gateway.charge(request), NotExecuted)
     razorpay.fault("timeout_before_effect", count=1)
-    hasty = RazorpayGateway(razorpay.account(total_timeout_seconds=1))
+    account = razorpay.account(total_timeout_seconds=1)
+    hasty = RazorpayGateway(
+        replace(account, options={**account.options, "pre_debit_notice": "none"})
+    )
     try:
         assert isinstance(await hasty.charge(request), Unknown)
     finally:

@@ -13,10 +13,12 @@ BASE_URL: Final = "https://api.razorpay.com"
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
 LEAD_TIME_SECONDS: Final = 2 * DAY_SECONDS
-"""The debit of an Indian card follows 36 hours and 5 minutes after the notice was delivered
-(razorpay.com/docs, recurring payments, cards, create subsequent payments); the rest is for a notice
-that takes its time."""
+"""An Indian card may be debited 36 hours and 5 minutes after the notice was delivered, and not
+before; a UPI account sooner (razorpay.com/docs, recurring payments, create subsequent payments).
+The rest is for a notice that takes its time."""
 NOTICE_SECONDS: Final = 36 * HOUR_SECONDS + 5 * 60
+DELIVERY_SECONDS: Final = HOUR_SECONDS
+"""How long a notice may take to the customer, where Razorpay does not say when it was delivered."""
 SETTLES_WITHIN_SECONDS: Final = 3 * DAY_SECONDS
 """A recurring payment is authorised or has failed 36 to 72 hours after it was created."""
 LATE_AUTHORISATION_SECONDS: Final = 5 * DAY_SECONDS
@@ -79,7 +81,8 @@ CAPABILITIES: Final = Capabilities(
     requires_lead_time_seconds=LEAD_TIME_SECONDS,
     announced_methods=ANNOUNCED_METHODS,
     announced_currencies=ANNOUNCED_CURRENCIES,
-    pending_seconds_max=7 * DAY_SECONDS,
+    # Two days of notice, then five in which it may be authorised late; the rest is for look-ups.
+    pending_seconds_max=10 * DAY_SECONDS,
     partial_capture=False,
     disputes=News.WEBHOOK,
     method_updates=News.WEBHOOK,

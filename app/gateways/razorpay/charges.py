@@ -4,6 +4,7 @@ Only `create/recurring` moves money. Whatever goes wrong before it is sent was n
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -39,6 +40,9 @@ from app.http import Answer
 
 ORDER_PREFIX: Final = "order_"
 NOTE_CHARS_MAX: Final = 256
+TOO_EARLY: Final = re.compile(r"promised.debit.date|(min|minimum).(time.)?gap")
+"""A debit that was asked for before the notice was old enough (razorpay.com/docs, as above)."""
+TOO_EARLY_RETRY_SECONDS: Final = 3_600
 DEBIT_WITHIN_SECONDS: Final = 90
 """From when the order is looked for. Whoever comes next for the same charge comes later than that,
 and must find the order: two orders would be two debits."""
@@ -78,9 +82,18 @@ async def charge(wire: Wire, keys: Keys, request: ChargeRequest) -> Outcome:
     order = made or await orders.create(wire, order_body(keys, request, known.now))
     if not isinstance(order, Order):  # without an order that we know of, nothing is charged
         return NotExecuted(f"order_{order.cause}")
+    not_now = _not_now(order, known.now, begun)
+    return not_now or await _debit(wire, keys, request, order, contact)
+
+
+def _not_now(order: Order, now: datetime | None, begun: float) -> Pending | NotExecuted | None:
+    """Why the debit is left to whoever asks for it again, and finds the order; None: it is due."""
+    waiting = outcomes.announced(order, now)
+    if waiting is not None:
+        return waiting
     if asyncio.get_running_loop().time() - begun > DEBIT_WITHIN_SECONDS:
         return NotExecuted("order_took_too_long")
-    return await _debit(wire, keys, request, order, contact)
+    return None
 
 
 def order_body(keys: Keys, request: ChargeRequest, now: datetime | None) -> Mapping[str, object]:
@@ -172,10 +185,8 @@ def _is_ours(keys: Keys, order: Order, charged: Charged) -> bool:
 
 
 async def _after(wire: Wire, order: Order, payment_id: str) -> Outcome:
-    """A payment exists. Announced ones are decided days later; of others it may be known now."""
+    """A payment exists; some are decided at once, others days later."""
     waiting = Pending(payment_id, expected_by=outcomes.settled_by(order, order.created_at))
-    if order.notification is not None:
-        return waiting
     try:
         found = await fetch_payment(wire, payment_id)
     except AuthenticationError:  # that would say that nothing was executed
@@ -191,6 +202,8 @@ async def _refused(wire: Wire, request: ChargeRequest, order: Order, problem: Pr
     if problem.payment_id is not None:
         found = await _safely(wire, problem.payment_id)
         return found or Unknown("failed_payment_not_found", problem.payment_id)
+    if TOO_EARLY.search(said):
+        return NotExecuted("notice_too_fresh", TOO_EARLY_RETRY_SECONDS)
     if "exceeds maximum amount" in said:
         return Declined(decline("amount_exceeds_mandate"))
     if (problem.reason or "").lower() in REASONS:
@@ -230,7 +243,15 @@ async def find_payment(wire: Wire, reference: str) -> PaymentLookup:
         return found
     if known.is_out_of_step:
         return Inconclusive("orders_out_of_step")
-    return NotFound(definitive=True)
+    return _waiting(known) or NotFound(definitive=True)
+
+
+def _waiting(known: OnOrders) -> Found[Outcome] | None:
+    """A charge that was announced, and may not be asked for yet."""
+    if len(known.orders) != 1:
+        return None
+    waiting = outcomes.announced(known.orders[0], known.now)
+    return None if waiting is None else Found(waiting)
 
 
 async def fetch_payment(wire: Wire, gateway_reference: str) -> PaymentLookup:
@@ -271,6 +292,8 @@ async def _fetch_order(wire: Wire, order_id: str) -> PaymentLookup:
     if not isinstance(known, OnOrders):
         return known
     found = outcomes.of_payments(known.payments, known.now)
+    if found is None and not known.is_out_of_step:
+        found = _waiting(known)
     if found is None:
         return NotFound(definitive=not known.is_out_of_step)
     return replace(found, reference=known.orders[0].receipt)

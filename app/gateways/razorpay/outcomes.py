@@ -24,7 +24,9 @@ from app.domain.outcome import (
 from app.gateways.base import InvalidRequestError
 from app.gateways.razorpay.account import (
     CAPTURE_WITHIN_SECONDS,
+    DELIVERY_SECONDS,
     LATE_AUTHORISATION_SECONDS,
+    NOTICE_SECONDS,
     SETTLES_WITHIN_SECONDS,
 )
 from app.gateways.razorpay.declines import decline, is_ambiguous
@@ -66,6 +68,21 @@ def check_amount(minor: int, currency: str) -> None:
         raise InvalidRequestError(
             "Razorpay moves no less than 1.00 INR.", code="amount_below_minimum", param="amount"
         )
+
+
+def announced(order: Order, now: datetime | None) -> Pending | None:
+    """What a charge is whose notice the customer has not had for long enough; None: it may be asked
+    for, by Razorpay's time `now`.
+
+    An order with a notice is not debited by itself: a payment on it is refused until then
+    (razorpay.com/docs, recurring payments, decoupled flow).
+    """
+    notice = order.notification
+    if notice is None:
+        return None
+    delivered = notice.delivered_at or order.created_at + DELIVERY_SECONDS
+    due = moment(max(delivered + NOTICE_SECONDS, notice.payment_after or 0))
+    return None if now is not None and now >= due else Pending(None, expected_by=due)
 
 
 def settled_by(order: Order | None, created_at: int) -> datetime:

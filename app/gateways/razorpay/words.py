@@ -48,6 +48,7 @@ class Notification(BaseModel):
     """The notice that is given to the customer before a debit."""
 
     payment_after: int | None = None
+    delivered_at: int | None = None
 
 
 class Order(Listed):

@@ -44,9 +44,11 @@ def recurring(books: Books, body: dict[str, Any], secret: str) -> dict[str, Any]
         raise Refused(f"The token is {standing} and cannot be charged.")
     if body["amount"] > token.get("max_amount", 10**12):
         raise Refused("Amount exceeds maximum amount allowed")
+    _check_notice(books, order, token)
     payment = books.payment(order, body, token["method"])
     behaviour = books.behaviours[token["id"]]
-    books.at(_debit_at(books, order, token, behaviour), lambda: _debit(books, payment, behaviour))
+    slowly = SLOW_SECONDS if behaviour.startswith("slow") else books.settle_seconds
+    books.at(books.now() + slowly, lambda: _debit(books, payment, behaviour))
     books.catch_up()
     if payment["status"] == "failed" and behaviour.startswith("at_once:"):
         raise Refused(
@@ -61,23 +63,16 @@ def recurring(books: Books, body: dict[str, Any], secret: str) -> dict[str, Any]
     }
 
 
-def _debit_at(books: Books, order: dict[str, Any], token: dict[str, Any], behaviour: str) -> float:
-    now = books.now()
+def _check_notice(books: Books, order: dict[str, Any], token: dict[str, Any]) -> None:
+    """An order with a notice is debited by hand, and not before the notice is old enough."""
     notice = order.get("notification")
     if notice is None:
-        return now + (SLOW_SECONDS if behaviour.startswith("slow") else books.settle_seconds)
-    entity = {
-        "id": notice["id"],
-        "entity": "notification",
-        "order_id": order["id"],
-        "token_id": token["id"],
-        "delivered_at": int(now),
-        "status": "delivered",
-        "payment_after": notice.get("payment_after"),
-    }
-    books.tell("order.notification.delivered", notification=entity)
-    earliest = now + (UPI_NOTICE if token["method"] == "upi" else CARD_NOTICE)
-    return max(earliest, float(notice.get("payment_after") or 0))
+        return
+    if notice["status"] != "delivered":
+        raise Refused("The customer was not told.", reason="pre_debit_notification_not_sent")
+    age = UPI_NOTICE if token["method"] == "upi" else CARD_NOTICE
+    if books.now() < max(notice["delivered_at"] + age, notice.get("payment_after") or 0):
+        raise Refused("BAD_REQUEST_MANDATE_PROMISED_DEBIT_DATE_NOT_HONOURED", reason="NA")
 
 
 def _debit(books: Books, payment: dict[str, Any], behaviour: str) -> None:

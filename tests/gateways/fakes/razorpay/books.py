@@ -1,9 +1,8 @@
 """The fake's own books: what there is, what is due by its clock, and what really moved.
 
-Time is the machine's, plus whatever `advance` added. Recurring payments on announced cards and UPI
-mandates are debited as Razorpay does it: the notice first, the debit 36 hours 5 minutes (cards) or
-25 hours (UPI) later, never before `payment_after`. Everything else is debited `settle_seconds`
-after it was created.
+Time is the machine's, plus whatever `advance` added. An order with a notice tells the customer at
+once; a payment on it is refused until the notice is 36 hours 5 minutes (cards) or 25 hours (UPI)
+old, and before `payment_after`. Payments are debited `settle_seconds` after they were created.
 """
 
 import heapq
@@ -62,6 +61,8 @@ class Books:
     """Everything the fake knows; one thread touches it."""
 
     settle_seconds: float = 0.0
+    tells_customers: bool = True
+    """Whether notices are delivered."""
     unlisted_seconds: int = 0
     """How old an order is before the list of orders shows it."""
     offset: float = 0.0
@@ -219,7 +220,12 @@ class Books:
         if notice is not None:
             if notice["token_id"] not in self.tokens:
                 raise Refused("The id provided does not exist")
-            notice = {**notice, "id": self.id("notification")}
+            notice = {
+                **notice,
+                "id": self.id("notification"),
+                "status": "delivered" if self.tells_customers else "failed",
+                "delivered_at": self.seconds(),
+            }
         if body.get("customer_id") and body["customer_id"] not in self.customers:
             raise Refused("The id provided does not exist")
         made = {
@@ -242,6 +248,11 @@ class Books:
         if notice is not None:
             made["notification"] = notice
         self.orders[made["id"]] = made | {"captures": body.get("payment_capture", True)}
+        if notice is not None:
+            told = {name: notice.get(name) for name in ("id", "token_id", "payment_after")}
+            entity = {**told, "entity": "notification", "order_id": made["id"]}
+            entity |= {name: notice[name] for name in ("status", "delivered_at")}
+            self.tell(f"order.notification.{notice['status']}", notification=entity)
         return self.orders[made["id"]]
 
     def found(self, kind: str, id: str) -> dict[str, Any]:

@@ -280,6 +280,7 @@ class Fake:
                 self.faults = body["faults"]
             case "settings":
                 books.settle_seconds = body.get("settle_seconds", books.settle_seconds)
+                books.tells_customers = body.get("tells_customers", books.tells_customers)
                 books.unlisted_seconds = body.get("unlisted_seconds", books.unlisted_seconds)
                 self.webhook |= body.get("webhook", {})
             case "advance":
