@@ -11,6 +11,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
+from app.domain.dispute import DisputeStatus
 from app.domain.outcome import (
     Declined,
     Found,
@@ -99,6 +100,20 @@ BACK = {
     "currency": "eur",
     "created": 1,
     "metadata": {"perennial_refund": REFUND.refund_code},
+}
+
+DISPUTE = {
+    "object": "dispute",
+    "id": "du_1",
+    "livemode": False,
+    "status": "won",
+    "amount": 1999,
+    "currency": "eur",
+    "created": 1,
+    "charge": "ch_1",
+    "payment_intent": "pi_1",
+    "balance_transactions": [],
+    "evidence_details": {},
 }
 
 
@@ -340,6 +355,24 @@ async def test_a_charge_without_a_payment_is_read_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("movements", "status"),
+    [
+        ([], DisputeStatus.CLOSED),
+        ([MOVED | {"amount": -1999, "fee": 0}], DisputeStatus.LOST),
+    ],
+)
+async def test_a_dispute_that_was_prevented_by_paying_it_is_lost(
+    movements: list[Any], status: DisputeStatus
+) -> None:
+    """What is blocked takes nothing; what is resolved before it begins is paid for good."""
+    prevented = DISPUTE | {"status": "prevented", "balance_transactions": movements}
+    async with answering(200, prevented) as gateway:
+        found = await gateway.fetch_dispute("du_1")
+    assert isinstance(found, Found)
+    assert found.outcome.status is status
+
+
+@pytest.mark.parametrize(
     ("moved", "withdrawn"),
     [
         ([-2150], 1999),
@@ -355,20 +388,7 @@ async def test_what_a_dispute_withdrew_in_another_currency_is_all_of_it_or_nothi
         MOVED | {"id": f"txn_{n}", "amount": amount, "fee": 0, "currency": "usd"}
         for n, amount in enumerate(moved)
     ]
-    dispute = {
-        "object": "dispute",
-        "id": "du_1",
-        "livemode": False,
-        "status": "won",
-        "amount": 1999,
-        "currency": "eur",
-        "created": 1,
-        "charge": "ch_1",
-        "payment_intent": "pi_1",
-        "balance_transactions": movements,
-        "evidence_details": {},
-    }
-    async with answering(200, dispute) as gateway:
+    async with answering(200, DISPUTE | {"balance_transactions": movements}) as gateway:
         found = await gateway.fetch_dispute("du_1")
     assert isinstance(found, Found)
     assert (found.outcome.withdrawn_minor, found.outcome.fee_minor) == (withdrawn, None)

@@ -253,12 +253,16 @@ def dispute_report(dispute: Dispute) -> DisputeReport:
         # Settled in another currency: what is taken, and given back, is the dispute's amount, each
         # at the rate of its day; so the movements are counted and not added up.
         withdrawn = dispute.amount
+    status = DISPUTES[dispute.status]
+    if dispute.status == "prevented" and withdrawn > 0:
+        # Prevented by paying it (a resolution, not a block): nothing of that comes back.
+        status = DisputeStatus.LOST
     fee = sum(one.fee for one in moved) if moved and not foreign else None
     due_by = dispute.evidence_details.due_by
     return DisputeReport(
         dispute.id,
         dispute.payment_intent or dispute.charge,
-        DISPUTES[dispute.status],
+        status,
         amounts.read(dispute.amount, currency),
         currency,
         withdrawn_minor=amounts.read(max(withdrawn, 0), currency),
