@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -214,11 +215,22 @@ async def test_a_customer_who_was_not_told_is_not_debited(
     assert razorpay.moved("charge", request.attempt_code) == 0
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"description": "BAD_REQUEST_MANDATE_PROMISED_DEBIT_DATE_NOT_HONOURED"},
+        {
+            "description": "Payment failed",
+            "more": {"code": "BAD_REQUEST_MANDATE_PROMISED_DEBIT_DATE_NOT_HONOURED"},
+        },
+        {"description": "Debit can be attempted 36 hours after sending the notification"},
+        {"description": "Payment done before 24 hours from notification delivery time"},
+    ],
+)
 async def test_a_debit_that_razorpay_finds_too_early_is_asked_for_again(
-    gateway: RazorpayGateway, razorpay: RazorpayFake, customer: str
+    gateway: RazorpayGateway, razorpay: RazorpayFake, customer: str, said: dict[str, Any]
 ) -> None:
-    said = "BAD_REQUEST_MANDATE_PROMISED_DEBIT_DATE_NOT_HONOURED"
-    razorpay.fault("refused", status=400, description=said, count=1)
+    razorpay.fault("refused", status=400, count=1, **said)
     request = charge_of(customer, razorpay.token(customer))
     assert await gateway.charge(request) == NotExecuted("notice_too_fresh", 3600)
     assert isinstance(await gateway.charge(request), Succeeded)

@@ -40,7 +40,10 @@ from app.http import Answer
 
 ORDER_PREFIX: Final = "order_"
 NOTE_CHARS_MAX: Final = 256
-TOO_EARLY: Final = re.compile(r"promised.debit.date|(min|minimum).(time.)?gap")
+UNTOLD: Final = "notification_not_sent"
+TOO_EARLY: Final = re.compile(
+    r"promised.debit.date|(min|minimum).(time.)?gap|(before|attempted) \d+ hours"
+)
 """A debit that was asked for before the notice was old enough (razorpay.com/docs, as above)."""
 TOO_EARLY_RETRY_SECONDS: Final = 3_600
 DEBIT_WITHIN_SECONDS: Final = 90
@@ -196,7 +199,7 @@ async def _after(wire: Wire, order: Order, payment_id: str) -> Outcome:
 
 async def _refused(wire: Wire, request: ChargeRequest, order: Order, problem: Problem) -> Outcome:
     """A refusal is a failed payment, one that exists already, or a token that is none any more."""
-    said = f"{problem.reason} {problem.description}".lower()
+    said = f"{problem.code} {problem.reason} {problem.description}".lower()
     if "already paid" in said or "order_already_paid" in said:
         return await _on_order(wire, order)
     if problem.payment_id is not None:
@@ -204,6 +207,8 @@ async def _refused(wire: Wire, request: ChargeRequest, order: Order, problem: Pr
         return found or Unknown("failed_payment_not_found", problem.payment_id)
     if TOO_EARLY.search(said):
         return NotExecuted("notice_too_fresh", TOO_EARLY_RETRY_SECONDS)
+    if UNTOLD in said:
+        return Declined(decline("pre_debit_notification_not_sent"))
     if "exceeds maximum amount" in said:
         return Declined(decline("amount_exceeds_mandate"))
     if (problem.reason or "").lower() in REASONS:
