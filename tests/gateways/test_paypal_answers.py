@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from paypalserversdk.models.payment_advice_code import PaymentAdviceCode
 from paypalserversdk.models.processor_response_code import ProcessorResponseCode
 from pydantic import SecretStr
 
+from app.clock import SystemClock
 from app.domain.currency import EXPONENTS
 from app.domain.outcome import (
     Authorized,
@@ -26,19 +28,26 @@ from app.domain.outcome import (
     Found,
     Inconclusive,
     NotExecuted,
+    NotFound,
     RefundDeclined,
     RequiresAction,
     Succeeded,
     Unknown,
     Voided,
 )
-from app.gateways.base import AccountMode, AccountSettings, InvalidRequestError
+from app.gateways.base import AccountMode, AccountSettings, InvalidRequestError, ListingFailed
 from app.gateways.paypal import amounts, declines, moments
 from app.gateways.paypal.amounts import Amount, UnreadableAmount
 from app.gateways.paypal.gateway import PayPalGateway
 from app.gateways.paypal.references import Kind, Reference, request_id
 from app.gateways.registry import open_gateway
-from app.gateways.requests import CaptureRequest, MethodReference, PaymentQuery, VoidRequest
+from app.gateways.requests import (
+    CaptureRequest,
+    MethodReference,
+    PaymentQuery,
+    TimeWindow,
+    VoidRequest,
+)
 from tests.gateways.fakes.paypal.server import CLIENT_ID
 from tests.gateways.oracles import paypal_spec
 from tests.gateways.paypal import PayPalProcess
@@ -226,6 +235,32 @@ async def test_of_several_captures_the_others_that_moved_money_are_named() -> No
     async with answering(200, order_of(third, CAPTURE, second)) as gateway:
         found = await gateway.fetch_payment("order:ORD1")
     assert found == Found(Succeeded("CAP1", 1999, "EUR", None, 94), ("CAP2",), REQUEST.attempt_code)
+
+
+@pytest.mark.parametrize(("pages", "is_whole"), [(1, True), (None, False)])
+async def test_a_report_that_does_not_say_how_many_pages_it_has_proves_no_absence(
+    pages: int | None, is_whole: bool
+) -> None:
+    """The specification requires no count of them: what is shown may be the first of many."""
+    at = moments.write(SystemClock().now())
+    row = {
+        "transaction_id": "T1",
+        "transaction_event_code": "T0006",
+        "transaction_status": "S",
+        "transaction_amount": {"currency_code": "EUR", "value": "1.00"},
+        "transaction_initiation_date": at,
+        "invoice_id": "somebody-elses",
+    }
+    page = {"transaction_details": [{"transaction_info": row}], "last_refreshed_datetime": at}
+    counted = {"total_pages": pages} if pages is not None else {}
+    async with answering(200, page | counted) as gateway:
+        found = await gateway.find_payment(PaymentQuery("ours"))
+        window = TimeWindow(SystemClock().now() - timedelta(hours=1), SystemClock().now())
+        if not is_whole:
+            with pytest.raises(ListingFailed):
+                [one async for one in gateway.list_transactions(window)]
+    absent = NotFound(definitive=True)
+    assert found == (absent if is_whole else Inconclusive("unreadable_answer"))
 
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────

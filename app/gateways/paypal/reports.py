@@ -79,7 +79,7 @@ class Page(BaseModel):
     """One page of the report."""
 
     transaction_details: list[Detail] = []
-    total_pages: int = 1
+    total_pages: int | None = None
     last_refreshed_datetime: str | None = None
 
 
@@ -218,9 +218,12 @@ async def _pages(session: Session, window: TimeWindow) -> AsyncIterator[Page]:
             waiting += [TimeWindow(middle, part.end), TimeWindow(part.start, middle)]
             continue
         yield first
-        if first.total_pages > PAGES_MAX:
+        pages = first.total_pages
+        if pages is None and first.transaction_details:
+            raise ReportUnavailable("unreadable_answer")
+        if (pages or 0) > PAGES_MAX:
             raise ReportUnavailable("too_many_pages")
-        for number in range(2, first.total_pages + 1):
+        for number in range(2, (pages or 0) + 1):
             page = await _page(session, part, number)
             if page is None:
                 raise ReportUnavailable(RESULT_TOO_LARGE.lower())
