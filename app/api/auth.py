@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -50,10 +51,8 @@ async def authenticate(request: Request, rt: Runtime, ring: KeyRing, need: Need)
     if known.publishable:
         if need.access is not Access.PUBLISHABLE:
             raise Forbidden("A publishable key may not do this.", code="secret_key_required")
-    elif not api_keys.allows(known.scopes, need.noun, need.verb):
-        raise Forbidden(
-            f"The key needs the scope {need.noun}:{need.verb}.", code="insufficient_scope"
-        )
+    else:
+        check_scope(known.scopes, need.noun, need.verb)
     return Caller(
         known.merchant_id,
         known.livemode,
@@ -62,6 +61,12 @@ async def authenticate(request: Request, rt: Runtime, ring: KeyRing, need: Need)
         request.scope["request_id"],
         known.publishable,
     )
+
+
+def check_scope(scopes: Collection[str], noun: str, verb: str) -> None:
+    """Refuse what a key's scopes do not reach. Raises Forbidden."""
+    if not api_keys.allows(scopes, noun, verb):
+        raise Forbidden(f"The key needs the scope {noun}:{verb}.", code="insufficient_scope")
 
 
 def authenticate_admin(request: Request, rt: Runtime) -> None:

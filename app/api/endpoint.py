@@ -18,10 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import body, problems, replay
 from app.api.answers import answer, etag
-from app.api.auth import SAFE_METHODS, Access, Need, authenticate, authenticate_admin
+from app.api.auth import SAFE_METHODS, Access, Need, authenticate, authenticate_admin, check_scope
 from app.api.pages import Listing, expansions, listing, place_of
 from app.db.base import Row
-from app.db.views import View
+from app.db.views import BY_OBJECT, View
 from app.domain.errors import BillingError, InvalidRequest, NotFound
 from app.runtime import Runtime
 from app.services import lookup, tax_prefetch
@@ -33,6 +33,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 SINGLE_QUERY: Final = frozenset({"expand"})
 SLASHES: Final = 3
 """In `/v1/noun/{id}`."""
+INSIDE: Final = {"invoice_lines": "invoices"}
+"""What has no address of its own is read by whoever may read what it lies in; of all else the table
+is called as the noun is.
+"""
 NO_VERSION: Final = -1
 """An If-Match that no version of ours can match."""
 ANY_ORIGIN: Final = {
@@ -54,7 +58,7 @@ class Ask:
         """One object, or 304 where the caller has its present version already."""
         names: Sequence[str] = ()
         if self.request.scope["query_string"]:
-            names = expansions(self.request.query_params.getlist("expand"))
+            names = self._expansions(view, self.request.query_params.getlist("expand"))
         public = await lookup.one(self.rt, self.caller, view, id, names)
         if names:  # the tag of one object says nothing about those beside it
             return answer(public, tagged=False)
@@ -77,9 +81,17 @@ class Ask:
             filters,
             place_of(query.cursor, scope, filters),
             query.limit,
-            expansions(query.expand),
+            self._expansions(view, query.expand),
         )
         return answer(listing(found, scope, filters))
+
+    def _expansions(self, view: View, values: list[str]) -> list[str]:
+        """What is to be expanded, if the key may read it. Raises Forbidden, InvalidRequest."""
+        names = expansions(values)
+        for target in filter(None, map(view.references.get, names)):
+            table = BY_OBJECT[target].table
+            check_scope(self.caller.scopes, INSIDE.get(table, table), "read")
+        return names
 
     def shown(self, view: View, row: Row, status: int = 200) -> Response:
         """A row that a service gave back."""

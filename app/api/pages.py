@@ -23,7 +23,7 @@ ID_BYTES: Final = 16
 
 EXPAND: Final = (
     "References to show in full, comma-separated or repeated: `expand=customer` puts the object "
-    "beside `customer_id`."
+    "beside `customer_id`. The key's scopes must reach it."
 )
 Expand = Annotated[
     list[str],

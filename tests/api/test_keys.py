@@ -207,3 +207,24 @@ async def test_a_key_that_ends_cannot_make_one_that_outlives_it(api, rt) -> None
     for until in (end, end - timedelta(minutes=1)):
         body = {"expires_at": until.isoformat()}
         assert (await api.client.post("/v1/api_keys", json=body, headers=headers)).is_success
+
+
+async def test_a_key_expands_only_what_it_may_read(api) -> None:
+    customer = await api.new("customers", name="Ada", email="ada@example.com")
+    made = await api.new("setup_sessions", customer_id=customer["id"])
+    for scopes, status in ((["setup_sessions:read"], 403), (["read"], 200)):
+        key = await api.new("api_keys", scopes=scopes)
+        headers = {"Authorization": f"Bearer {key['secret']}"}
+        for path in (f"/v1/setup_sessions/{made['id']}", "/v1/setup_sessions"):
+            assert (await api.client.get(path, headers=headers)).status_code == 200
+            query = {"expand": "customer"}
+            found = await api.client.get(path, params=query, headers=headers)
+            assert found.status_code == status, (scopes, path)
+            if status == 403:
+                assert found.json()["code"] == "insufficient_scope"
+                assert "customers:read" in found.json()["detail"]
+    both = await api.new("api_keys", scopes=["setup_sessions:read", "customers:read"])
+    headers = {"Authorization": f"Bearer {both['secret']}"}
+    path = f"/v1/setup_sessions/{made['id']}?expand=customer"
+    found = (await api.client.get(path, headers=headers)).json()
+    assert found["customer"]["email"] == "ada@example.com"
