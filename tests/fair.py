@@ -95,6 +95,7 @@ class Fair:
     """The first moment that is paid for."""
     index: int = 0
     state: str = "scheduled"
+    ended_at: datetime | None = None
     meanwhile: str = "none"
     is_cut: bool = False
     """Whether a pause gave the rest of the period back."""
@@ -333,12 +334,12 @@ class Fair:
                 for stretch in self.stretches:
                     began = stretch.start >= self.period[0]
                     stretch.is_gone |= began and stretch.end > at and not stretch.is_forfeited
-        self.state = "ended"
+        self.state, self.ended_at = "ended", at
 
     def _end(self, at: datetime) -> None:
         if self.state == "running" or (self.state == "paused" and self.meanwhile != "none"):
             self._close_arrears(at)
-        self.state = "ended"
+        self.state, self.ended_at = "ended", at
 
     def _used_until(self, at: datetime) -> datetime:
         if self.rules.basis != "day" or self.rules.last_day == "not_billed":

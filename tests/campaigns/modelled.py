@@ -25,7 +25,11 @@ STATES = {
     "ended": ("canceled",),
 }
 TOTALS = """
-SELECT s.status, s.cancel_at_period_end, s.period_start, s.period_end,
+SELECT s.status, s.ended_at, s.period_start, s.period_end,
+       EXISTS (SELECT FROM dunning_runs d
+                 JOIN invoices i ON i.merchant_id = d.merchant_id AND i.id = d.invoice_id
+                WHERE i.subscription_id = s.id AND d.final_action = 'cancel'
+                  AND d.ended_at = s.ended_at) AS is_given_up,
        (SELECT coalesce(sum(i.subtotal - i.discount_total), 0) FROM invoices i
          WHERE i.subscription_id = s.id AND i.status <> 'void')
        - (SELECT coalesce(sum(c.subtotal - c.discount_total), 0) FROM credit_notes c
@@ -149,7 +153,7 @@ class Modelled:
         self.say(f"cancel {credit}")
         self.advance()
         if self.fair.state == "scheduled":
-            self.fair.state = "ended"
+            self.fair.state, self.fair.ended_at = "ended", self.world.now
         else:
             self.fair.cancel(self.world.now, credit.value)
 
@@ -176,6 +180,9 @@ class Modelled:
         if row["status"] not in STATES[self.fair.state]:
             unpaid = row["status"] in ("canceled", "incomplete_expired", "unpaid", "past_due")
             assert unpaid, self.story(f"is {row['status']}, not {self.fair.state}")
+            return False
+        if row["ended_at"] != self.fair.ended_at:  # before the end that it would have come to
+            assert row["is_given_up"], self.story(f"has ended at {row['ended_at']}")
             return False
         if self.fair.state == "running":
             period = row["period_start"], row["period_end"]
