@@ -90,7 +90,9 @@ class PaymentResolve(Input):
     outcome: Annotated[Verdict, Field(description="What you found out at the gateway.")]
     gateway_reference: Annotated[
         str | None,
-        Field(min_length=1, max_length=255, description="Of a success: the gateway's own id."),
+        Field(
+            min_length=1, max_length=255, description="Where it took money: the gateway's own id."
+        ),
     ] = None
 
 
@@ -149,7 +151,8 @@ async def cancel_payment(ask: Asked, payment_id: c.PaymentRef) -> Response:
 @router.post("/{payment_id}/resolve", operation_id="resolve_payment", response_model=Payment)
 async def resolve_payment(ask: Asked, payment_id: c.PaymentRef, body: PaymentResolve) -> Response:
     """Say what a payment came to whose outcome no look-up could find. The gateway is asked once
-    more: 409 when it disagrees, or when there is still something to be found out.
+    more: 409 when it disagrees, or when there is still something to be found out. Where it took
+    another amount, the attempt is closed and the money is a reconciliation difference.
     """
     cmd = ResolvePayment(payment_id, body.outcome, body.gateway_reference)
     return await ask.present(PAYMENT, await verdicts.resolve(ask.rt, ask.caller, cmd))

@@ -183,7 +183,8 @@ async def _apply(tx: Tx, row: Row, now: datetime) -> None:
     attempt, paid = await _attempt(tx, row)
     invoice = await invoices.lock(tx, attempt.invoice_id)
     amount: int = row["amount_there"]
-    if invoice.status not in PAYABLE or amount > invoice.amount_remaining:
+    is_other_money = row["currency"] != invoice.order.currency
+    if is_other_money or invoice.status not in PAYABLE or amount > invoice.amount_remaining:
         await _to_balance(tx, row, paid.customer_id, amount, now)
         return
     live = await payments.live_of_invoice(tx, invoice.id)

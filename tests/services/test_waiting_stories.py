@@ -11,10 +11,11 @@ import pytest
 from app.domain.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from app.domain.outcome import Pending, Succeeded, Unknown
 from app.ids import new_id
-from app.services import look_ups, payment_actions, payments
+from app.services import look_ups, payment_actions, payments, reconciliation_repairs
+from app.services.reconciliation_repairs import RepairDifference
 from app.services.verdicts import ResolvePayment, Verdict, resolve
 from tests.simulator import SimulatorProcess
-from tests.world import PAID, World
+from tests.world import PAID, World, until
 
 RENEWAL = ("subscription.renewed", "invoice.finalized")
 ASKED = (*RENEWAL, "payment.action_required")
@@ -349,18 +350,84 @@ async def test_a_charge_of_another_amount_is_not_taken_for_it(
     world: World, simulator: SimulatorProcess
 ) -> None:
     payment = await stuck(world, simulator)
+    await taken_by_hand(world, simulator, 999)
+    with pytest.raises(Conflict, match="took 999 EUR, not 1000 EUR"):
+        await world.resolve(payment, world.charges()[-1]["id"])
+    with pytest.raises(Conflict, match="was executed"):
+        await world.resolve(payment)
+
+
+async def taken_by_hand(
+    world: World, simulator: SimulatorProcess, amount: int, currency: str = "EUR"
+) -> str:
+    """Somebody takes money at the gateway under the reference of the stuck attempt."""
     found = await attempt(world)
-    body = {"reference": found["reference"], "amount": 999, "currency": "EUR"}
-    simulator.request(
+    body = {"reference": found["reference"], "amount": amount, "currency": currency}
+    made = simulator.request(
         "POST",
         "/v1/charges",
         json=body | {"payment_method": "pm_sim_ok"},
         headers={"Idempotency-Key": "by-hand-" + found["reference"]},
     )
-    with pytest.raises(Conflict, match="took 999 EUR, not 1000 EUR"):
-        await world.resolve(payment, world.charges()[-1]["id"])
-    with pytest.raises(Conflict, match="was executed"):
-        await world.resolve(payment)
+    return str(made["id"])
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "paid", "credit"),
+    [(600, "EUR", 600, {}), (1200, "EUR", 0, {"EUR": 1200}), (700, "USD", 0, {"USD": 700})],
+)
+async def test_a_charge_of_another_amount_is_closed_and_is_a_difference_to_mend(
+    world: World,
+    simulator: SimulatorProcess,
+    amount: int,
+    currency: str,
+    paid: int,
+    credit: dict[str, int],
+) -> None:
+    payment = await stuck(world, simulator)
+    charge = await taken_by_hand(world, simulator, amount, currency)
+    await other_amount(world, payment, charge)
+    await world.expect("payment.voided", "reconciliation_difference.found")
+    await moving_on(world, days=1)
+    assert len(await world.attempts()) == 2, "nothing is charged in its place by itself"
+    [found] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert (found["kind"], found["amount_there"]) == ("charge_after_closing", amount)
+    await reconciliation_repairs.repair(world.rt, world.caller, RepairDifference(found["id"]))
+    row = (await world.payments())[1]
+    [invoice] = await world.fetch("SELECT * FROM invoices WHERE id = $1", row["invoice_id"])
+    assert invoice["amount_paid"] == paid
+    balances = await world.fetch("SELECT currency, balance FROM customer_balances")
+    assert {one["currency"]: one["balance"] for one in balances if one["balance"]} == credit
+
+
+async def test_a_charge_of_just_that_amount_is_no_other(
+    world: World, simulator: SimulatorProcess
+) -> None:
+    payment = await stuck(world, simulator, "error_500_after")
+    first, second = world.charges()
+    with pytest.raises(Conflict, match="exactly what was asked"):
+        await other_amount(world, payment, second["id"])
+    with pytest.raises(Conflict, match="another reference of ours"):
+        await other_amount(world, payment, first["id"])
+
+
+async def other_amount(world: World, payment: UUID, charge: str) -> None:
+    cmd = ResolvePayment(payment, Verdict.OTHER_AMOUNT, charge)
+    await resolve(world.rt, world.caller, cmd)
+
+
+async def test_nobody_s_word_is_taken_once_the_gateway_is_asked_again(
+    world: World, simulator: SimulatorProcess
+) -> None:
+    payment = await stuck(world, simulator)
+    simulator.set_fault("latency", delay_ms=500, operations=["lookup"], count=1)
+    saying = asyncio.create_task(world.resolve(payment))
+    await until(lambda: simulator.request("GET", "/v1/faults")["faults"][0]["count"] == 0)
+    async with world.rt.db.begin(world.caller.merchant_id) as tx:  # a comparison begins
+        await tx.run("UPDATE payment_attempts SET look_up_at = $1 WHERE look_ups > 0", world.now)
+    with pytest.raises(Conflict, match="still being asked"):
+        await saying
+    assert (await attempt(world))["status"] == "unknown"
 
 
 async def test_while_there_is_something_to_find_out_nobody_s_word_is_taken(
