@@ -12,7 +12,12 @@ class Settings(BaseSettings):
     """Read once at start-up; frozen afterwards."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PERENNIAL_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="PERENNIAL_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # what is wrong may be a secret
     )
 
     database_url: Annotated[

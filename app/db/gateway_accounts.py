@@ -1,7 +1,7 @@
 """Rows of `gateway_accounts`: where a merchant collects, and how the account is opened."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -27,7 +27,7 @@ class NewAccount:
     name: str
     mode: str
     credentials_ciphertext: str | None
-    credentials: Sequence[dict[str, Any]]
+    credentials: Sequence[dict[str, Any]] = field(repr=False)
     options: dict[str, str]
     webhook_secret_ciphertext: str | None
     is_default: bool

@@ -7,7 +7,7 @@ so.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -32,7 +32,7 @@ class Target:
     """Where an endpoint is, and the keys it knows us by: one, or two while they are exchanged."""
 
     url: str
-    keys: Sequence[bytes]
+    keys: Sequence[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class CreateSubscription:
     """(price id, quantity)"""
     coupon_ids: Sequence[UUID] = ()
     promotion_codes: Sequence[str] = ()
-    offer_token: str | None = None
+    offer_token: str | None = field(default=None, repr=False)
     tax_rate_ids: Sequence[UUID] = ()
     collection: Collection = Collection.CHARGE_AUTOMATICALLY
     net_days: int = 0

@@ -35,8 +35,8 @@ class CreateGatewayAccount:
     gateway: str
     name: str | None = None
     mode: AccountMode | None = None
-    credentials: Mapping[str, str] = field(default_factory=dict)
-    webhook_secret: str | None = None
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
     make_default: bool = False
 
 
@@ -46,7 +46,7 @@ class UpdateGatewayAccount:
 
     id: UUID
     name: str | None = None
-    credentials: Mapping[str, str | None] = field(default_factory=dict)
+    credentials: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     expected_version: int | None = None
 
 
@@ -55,7 +55,7 @@ class SetWebhookSecret:
     """What deliveries are verified by from now on; the secret before it counts for a while."""
 
     id: UUID
-    secret: str
+    secret: str = field(repr=False)
     previous_hours: int
     expected_version: int | None = None
 

@@ -1,7 +1,7 @@
 """Merchants: the tenants, made by whoever runs the service."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -38,7 +38,7 @@ class Opened:
     """A merchant; `secret` is its first key, shown this once, None when it had been shown."""
 
     merchant: Row
-    secret: str | None
+    secret: str | None = field(repr=False)
 
 
 async def create(

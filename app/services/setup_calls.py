@@ -7,7 +7,7 @@ same code and key.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -57,12 +57,12 @@ class Handover:
     """What the gateway was told of the customer, and what the storefront needs for their part."""
 
     customer: CustomerDetails
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
     redirect_url: str | None = None
     parameters: Mapping[str, str] | None = None
     said: Mapping[str, str] | None = None
     """What the gateway is told at the beginning, in its own words."""
-    return_url: str | None = None
+    return_url: str | None = field(default=None, repr=False)
     """Where it sends the customer, if that is a secret; until it has begun."""
 
 

@@ -42,7 +42,7 @@ class CreateSetupSession:
     customer_id: UUID
     gateway_account_id: UUID | None = None
     return_url: str | None = None
-    secret_return_url: str | None = None
+    secret_return_url: str | None = field(default=None, repr=False)
     """In its place, where whoever knows the address may act by it: kept sealed, and never shown."""
     cancel_url: str | None = None
     currency: str | None = None
@@ -62,7 +62,7 @@ class Opened:
 
     session: Row
     handover: Handover
-    client_token: str | None = None
+    client_token: str | None = field(default=None, repr=False)
 
 
 async def create(rt: Runtime, caller: Caller, cmd: CreateSetupSession) -> Opened:
