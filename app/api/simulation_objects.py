@@ -73,11 +73,19 @@ class SimulatedSubscribe(Input):
 
 
 class SimulatedFailure(Input):
-    """The next payments are declined."""
+    """The next attempts at payments are declined."""
 
     do: Literal["fail_payment"]
     at: c.Instant
     times: Annotated[int, Field(strict=True, ge=1, le=TIMES_MAX)] = 1
+    payment_method_id: Annotated[
+        c.PaymentMethodRef | None,
+        Field(description="Those by this method alone. Absent: whatever they are made with."),
+    ] = None
+    decline: Annotated[
+        Literal["soft", "hard"],
+        Field(description="After a hard one the method is not asked again, until `succeed`."),
+    ] = "soft"
 
 
 class SimulatedSuccess(Input):
@@ -169,6 +177,10 @@ class SimulatedHappening(Output):
         str | None, Field(description="Of one that exists, or `new_1` and so on.")
     ]
     invoice: Annotated[int | None, Field(description="Which of the invoices, counted from 1.")]
+    payment_method_id: Annotated[
+        str | None,
+        Field(description="Of `payment.` events, as in them: what was charged, or is tried next."),
+    ]
     detail: str | None
 
 

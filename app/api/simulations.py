@@ -18,6 +18,7 @@ from app.domain.errors import InvalidRequest
 from app.domain.invoice import Invoice
 from app.domain.ledger import trial_balance
 from app.domain.money import WHOLE_PPM
+from app.domain.payment import Payment
 from app.domain.shop import Shop
 from app.domain.simulation import Happened
 from app.domain.subscription import Subscription
@@ -48,7 +49,8 @@ async def create_simulation(ask: Asked, body: SimulationCreate) -> Response:
     """Fork a subscription, a customer or the merchant into memory and play a script in it.
 
     The same rules bill as for real; nothing of it is stored. Payments succeed unless the script
-    says otherwise; a declined one is dunned by the merchant's policies.
+    says otherwise; a declined one is dunned by the merchant's policies, with the customers' back-up
+    methods.
     """
     months = MONTHS if body.months is None and body.until is None else body.months
     script = [_entry(entry, place) for place, entry in enumerate(body.script)]
@@ -102,7 +104,12 @@ def _plain(
         case objects.SimulatedResume():
             return simulation.Resuming(at=entry.at, about=entry.subscription_id)
         case objects.SimulatedFailure():
-            return simulation.Failing(at=entry.at, times=entry.times)
+            return simulation.Failing(
+                at=entry.at,
+                times=entry.times,
+                method_id=entry.payment_method_id,
+                is_hard=entry.decline == "hard",
+            )
         case objects.SimulatedSuccess():
             return simulation.Succeeding(at=entry.at)
         case objects.SimulatedUsage():
@@ -179,7 +186,7 @@ class _Shown:
         }
 
     def _happened(self, happened: Happened) -> dict[str, Any]:
-        about, invoice, detail = happened.about, None, None
+        about, invoice, detail, method = happened.about, None, None, None
         if happened.event is not None:
             kind, subject = str(happened.event.type), happened.event.subject
             if isinstance(subject, Subscription):
@@ -188,6 +195,8 @@ class _Shown:
                 about, invoice = subject.order.subscription_id, self._numbers.get(subject.id)
             else:
                 invoice = self._numbers.get(getattr(subject, "invoice_id", NOBODY))
+            if isinstance(subject, Payment):
+                method = subject.payment_method_id
         else:
             assert happened.act is not None
             kind = f"script.{WORDS[type(happened.act)]}"
@@ -198,6 +207,7 @@ class _Shown:
             "type": kind,
             "subscription_id": self._name(about),
             "invoice": invoice,
+            "payment_method_id": None if method is None else show("pm", method),
             "detail": detail,
         }
 

@@ -10,6 +10,7 @@ import orjson
 
 from app.db import dunning_policies, invoices, payments
 from app.db.base import Row, Tx
+from app.domain import dunning as deciding
 from app.domain import dunning_following as dunning
 from app.domain import dunning_policy as policies
 from app.domain.decision import Decision
@@ -251,6 +252,32 @@ async def _facts(
         return {}
     usual = await _usual(tx, keys)
     since = now - LOOK_BACK
+    tries, contested = await tried(tx, keys, since)
+    amounts = {
+        _key(row): (row["amount_due"] - row["amount_paid"] - row["amount_credited"]) for row in rows
+    }
+    amounts |= {key: payment.amount for key, payment in payment_of.items()}
+    presented = await _presented(
+        tx, [(usual[key], amounts[key]) for key in keys if key in usual], since
+    )
+    others = await _others(tx, keys, usual, amounts, since)
+    return {
+        key: Facts(
+            usual=_method(usual[key], presented.get(key, ())) if key in usual else None,
+            others=others.get(key, ()),
+            tries=tuple(tries.get(key, ())),
+            is_contested=key in contested,
+        )
+        for key in keys
+    }
+
+
+async def tried(
+    tx: Tx, keys: Sequence[Key], since: datetime
+) -> tuple[dict[Key, list[Try]], set[Key]]:
+    """The attempts at these invoices since then, oldest first; and the invoices for which money
+    came that waits for somebody to look.
+    """
     tries: dict[Key, list[Try]] = defaultdict(list)
     contested: set[Key] = set()
     for row in await tx.fetch(
@@ -271,27 +298,14 @@ async def _facts(
         tries[key].append(Try(row["payment_method_id"], row["created_at"]))
         if row["is_contested"]:
             contested.add(key)
-    amounts = {
-        _key(row): (row["amount_due"] - row["amount_paid"] - row["amount_credited"]) for row in rows
-    }
-    amounts |= {key: payment.amount for key, payment in payment_of.items()}
-    presented = await _presented(
-        tx, [(usual[key], amounts[key]) for key in keys if key in usual], since
-    )
-    others = await _others(tx, keys, usual, amounts, since)
-    return {
-        key: Facts(
-            usual=_method(usual[key], presented.get(key, ())) if key in usual else None,
-            others=others.get(key, ()),
-            tries=tuple(tries.get(key, ())),
-            is_contested=key in contested,
-        )
-        for key in keys
-    }
+    return tries, contested
 
 
-BACKUPS_MAX: Final = 5
-"""Back-up methods of a customer that are tried for one invoice: people have a few cards."""
+BACKUP: Final = """
+              m.backup_order IS NOT NULL AND m.detached_at IS NULL AND m.is_usable
+              AND g.disabled_at IS NULL
+"""
+"""Whether method `m` at account `g` is a back-up that can be charged."""
 
 
 async def _others(
@@ -305,7 +319,7 @@ async def _others(
     without the one that is charged anyway.
     """
     rows = await tx.fetch(
-        """
+        f"""
         SELECT i.merchant_id, i.id AS invoice_id, i.customer_id, i.currency, m.id, m.type, m.brand,
                m.fingerprint, m.refused_at
           FROM unnest($1::uuid[], $2::uuid[]) AS k (merchant_id, id)
@@ -314,9 +328,7 @@ async def _others(
             ON m.merchant_id = i.merchant_id AND m.customer_id = i.customer_id
           JOIN gateway_accounts g
             ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
-         WHERE m.backup_order IS NOT NULL AND m.detached_at IS NULL AND m.is_usable
-           AND g.disabled_at IS NULL
-         ORDER BY m.backup_order, m.id
+         WHERE {BACKUP} ORDER BY m.backup_order, m.id
         """,
         [key[0] for key in keys],
         [key[1] for key in keys],
@@ -327,7 +339,7 @@ async def _others(
     for row in rows:
         key = row["merchant_id"], row["invoice_id"]
         place = count[key]
-        if (key in usual and usual[key]["id"] == row["id"]) or place >= BACKUPS_MAX:
+        if (key in usual and usual[key]["id"] == row["id"]) or place >= deciding.BACKUPS_MAX:
             continue
         if place == len(ranked):
             ranked.append({})
@@ -450,12 +462,8 @@ async def planned(tx: Tx, questioned: Iterable[Payment], now: datetime) -> dict[
     those that nobody is dunned for yet. What somebody asked for in between is not among them.
     """
     known = await load(tx, {(p.merchant_id, p.invoice_id) for p in questioned}, now)
-    found = {}
-    for of in known.values():
-        payment, run = of.payment, of.run
-        if payment is None or payment.due_at is None:
-            continue
-        at = payment.due_at if run is None else run.next_attempt_at
-        if at is not None and at <= payment.due_at:
-            found[payment.id] = of
-    return found
+    return {
+        of.payment.id: of
+        for of in known.values()
+        if of.payment is not None and dunning.is_planned(of)
+    }

@@ -28,6 +28,7 @@ from app.domain.invoice import Invoice
 from app.domain.metering import Aggregation
 from app.domain.pricing import Usage
 from app.domain.shop import Shop
+from app.domain.shop_dunning import Backup
 from app.domain.subscription import Subscription
 from app.domain.tax_engine import foreseen
 from app.domain.using import Used
@@ -101,22 +102,57 @@ async def load(
     for bill in await _owed(tx, ids):
         if bill.invoice.id not in shop.invoices:
             shop.owe(bill)
-    await _dunned(tx, shop, [(merchant_id, sub.id) for sub in subs])
+    await _dunned(tx, shop, [(merchant_id, sub.id) for sub in subs], now)
     for draft in await _drafts(tx, ids):
         shop.hold(draft)
     return shop
 
 
-async def _dunned(tx: Tx, shop: Shop, subs: Sequence[tuple[UUID, UUID]]) -> None:
-    """The merchant's dunning policies, and the runs that go on."""
+async def backups(tx: Tx, customers: Collection[UUID]) -> dict[UUID, tuple[Backup, ...]]:
+    """The back-up payment methods of these customers that can be charged, in their order."""
+    rows = await tx.fetch(
+        f"""
+        SELECT m.customer_id, m.id, m.type, m.brand, m.refused_at FROM payment_methods m
+          JOIN gateway_accounts g
+            ON g.merchant_id = m.merchant_id AND g.id = m.gateway_account_id
+         WHERE m.merchant_id = current_setting('app.merchant_id')::uuid
+           AND m.customer_id = ANY ($1::uuid[]) AND {dunning.BACKUP}
+         ORDER BY m.backup_order, m.id
+        """,
+        list(customers),
+    )
+    found: dict[UUID, list[Backup]] = defaultdict(list)
+    for row in rows:
+        is_refused = row["refused_at"] is not None
+        backup = Backup(row["id"], row["type"], row["brand"], is_refused)
+        found[row["customer_id"]].append(backup)
+    return {customer: tuple(methods) for customer, methods in found.items()}
+
+
+async def is_method(tx: Tx, method_id: UUID) -> bool:
+    """Whether the merchant knows this payment method."""
+    found: bool = await tx.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM payment_methods
+                        WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1)
+        """,
+        method_id,
+    )
+    return found
+
+
+async def _dunned(tx: Tx, shop: Shop, subs: Sequence[tuple[UUID, UUID]], now: datetime) -> None:
+    """The merchant's dunning policies, the runs that go on, and what can be tried instead."""
+    shop.desk.backups = await backups(tx, {s.customer_id for s in shop.subscriptions.values()})
     for policy, is_default, plans in await dunning_policies.of_merchant(tx, shop.merchant_id):
         shop.desk.of_plan |= dict.fromkeys(plans, policy)
         if is_default:
             shop.desk.policy = policy
-    for run in await dunning.live_of(tx, subs):
-        if run.invoice_id in shop.invoices:
-            payment_id = shop.of_invoice.get(run.invoice_id)
-            shop.dun(run, None if payment_id is None else shop.payments[payment_id])
+    runs = [run for run in await dunning.live_of(tx, subs) if run.invoice_id in shop.invoices]
+    keys = [(run.merchant_id, run.invoice_id) for run in runs]
+    tries, _ = await dunning.tried(tx, keys, now - dunning.LOOK_BACK)
+    for run, key in zip(runs, keys, strict=True):
+        shop.dun(run, tries.get(key, ()))
 
 
 async def _owed(tx: Tx, subs: Sequence[UUID]) -> list[Bill]:

@@ -31,6 +31,8 @@ CLOCK_GRACE: Final = timedelta(minutes=5)
 """How long to wait for a renewal that is due on a subscription, before its dunning goes on."""
 ACTION_GRACE: Final = timedelta(days=1)
 """How long a customer has who must act on the very last attempt."""
+BACKUPS_MAX: Final = 5
+"""Back-up methods of a customer that are tried for one invoice: people have a few cards."""
 
 
 # ── what follows ──────────────────────────────────────────────────────────────────────────────────

@@ -86,6 +86,17 @@ def concerns(decisions: Iterable[Decision]) -> tuple[set[Key], set[Key]]:
     return over, waiting
 
 
+def is_planned(known: Known) -> bool:
+    """Whether the attempt that is due was planned, or nobody is dunned for it yet: not one that
+    somebody asked for in between.
+    """
+    payment, run = known.payment, known.run
+    if payment is None or payment.due_at is None:
+        return False
+    at = payment.due_at if run is None else run.next_attempt_at
+    return at is not None and at <= payment.due_at
+
+
 def is_held_back(known: Known, method_id: UUID, now: datetime, also: int = 0) -> bool:
     """Whether an attempt that is due is not made: its method is known not to work any more, or it
     would pass a limit by now. `also`: how often the same is asked of the method at this instant.

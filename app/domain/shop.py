@@ -22,6 +22,7 @@ from app.domain import (
     lifecycle,
     settling,
     shop_dunning,
+    shop_paying,
 )
 from app.domain import policy as policies
 from app.domain import shop_looks as looks
@@ -30,7 +31,7 @@ from app.domain.billing import Account
 from app.domain.collection import Bill
 from app.domain.crediting import Charged
 from app.domain.decision import Decision
-from app.domain.dunning_run import Dunning
+from app.domain.dunning_run import Dunning, Try
 from app.domain.errors import BillingError
 from app.domain.event import Event
 from app.domain.finalizing import Draft
@@ -40,22 +41,17 @@ from app.domain.invoice import Status as InvoiceStatus
 from app.domain.invoicing import Credit
 from app.domain.ledger import Entry
 from app.domain.metering import Aggregation
-from app.domain.outcome import (
-    Outcome,
-    Succeeded,
-)
 from app.domain.payment import Payment
 from app.domain.payment import Status as PaymentStatus
 from app.domain.pending import PendingItem
 from app.domain.policy import Consolidation, Policy
 from app.domain.sharing import Shared
 from app.domain.shop_dunning import Desk
+from app.domain.shop_paying import Bank
 from app.domain.subscription import Status, Subscription
 from app.domain.tax_engine import Unanswered
 from app.domain.using import Used
 
-GATEWAY: Final = UUID(int=0)
-"""The gateway account of all payments in memory: no money moves."""
 FAULTS: Final = (BillingError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 """What the clock parks a subscription for."""
 
@@ -117,8 +113,7 @@ class Shop:
     """By subscription: since when it has a bill whose period does not begin."""
     parked: dict[UUID, str] = field(default_factory=dict)
     desk: Desk = field(default_factory=Desk)
-    declines: int = 0
-    """How many of the next attempts are declined."""
+    bank: Bank = field(default_factory=Bank)
     steps: int = 0
     _due: list[Due] = field(default_factory=list)
     _order: int = 0
@@ -149,9 +144,9 @@ class Shop:
         self.invoices[bill.invoice.id] = bill.invoice
         self._keep_payment(bill.payment)
 
-    def dun(self, run: Dunning, payment: Payment | None) -> None:
-        """Take in the dunning of an invoice that is owed."""
-        self.desk.take_in(run, payment)
+    def dun(self, run: Dunning, tries: Iterable[Try]) -> None:
+        """Take in the dunning of an invoice that is owed, with what was tried."""
+        self.desk.take_in(run, tries)
         self._wait(run.next_action_at, Kind.DUNNING, run.invoice_id)
 
     def lead_by(self, leads: Mapping[UUID, timedelta]) -> None:
@@ -172,7 +167,7 @@ class Shop:
             value = getattr(self, name)
             if isinstance(value, dict | list | set):
                 setattr(other, name, value.copy())
-        other.desk = self.desk.fork()
+        other.desk, other.bank = self.desk.fork(), self.bank.fork()
         other.charged = {key: list(lines) for key, lines in self.charged.items()}
         other.used = {key: list(spans) for key, spans in self.used.items()}
         return other
@@ -305,20 +300,13 @@ class Shop:
 
     def collect(self, payment: Payment, at: datetime) -> None:
         """Attempt a payment that is due: it succeeds, unless declines are ordered."""
-        invoice, method_id = self.invoices[payment.invoice_id], payment.payment_method_id
-        assert method_id is not None
-        bill = Bill(invoice, payment)
-        begun = collection.begin(bill, (method_id, GATEWAY), at, self.new_id, str)
+        known, subs = shop_dunning.known(self, self.invoices[payment.invoice_id])
+        begun = shop_paying.begin(known, payment, at, self.new_id)
         self.record(begun, at)
-        subs = [self.subscriptions.get(about) for about in invoice.subscription_ids]
-        about = tuple(sub for sub in subs if sub is not None)
-        [sent], [attempt] = begun.payments, begun.attempts
-        outcome: Outcome = Succeeded(str(attempt.id), payment.amount, payment.currency)
-        if self.declines:
-            self.declines -= 1
-            outcome = shop_dunning.DECLINED
-        settled = settling.settle(Bill(invoice, sent, attempt, about), outcome, at, self.new_id)
-        self.record(settled, at)
+        for attempt in begun.attempts:
+            [sent] = begun.payments
+            bill = Bill(known.invoice, sent, attempt, tuple(subs.values()))
+            self.record(settling.settle(bill, self.bank.answer(attempt), at, self.new_id), at)
 
     def _dun(self, invoice: Invoice, at: datetime) -> None:
         known, subs = shop_dunning.known(self, invoice)

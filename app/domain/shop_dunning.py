@@ -2,10 +2,10 @@
 what was tried.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from app.domain import dunning, dunning_ending, dunning_following
@@ -17,48 +17,58 @@ from app.domain.dunning_following import Known
 from app.domain.dunning_policy import Policy
 from app.domain.dunning_run import LIVE, Dunning, Facts, Method, Try
 from app.domain.ids import NewId
-from app.domain.invoice import Collection, Invoice, Status
-from app.domain.outcome import (
-    DeclineAdvice,
-    DeclineCategory,
-    Declined,
-    DeclineInfo,
-    DeclineReason,
-)
+from app.domain.invoice import Collection as How
+from app.domain.invoice import Invoice, Status
 from app.domain.payment import Payment
 from app.domain.subscription import Subscription
 
-DECLINED: Final = Declined(
-    DeclineInfo(
-        DeclineCategory.SOFT,
-        DeclineReason.INSUFFICIENT_FUNDS,
-        "simulated",
-        DeclineAdvice.RETRY_LATER,
-    )
-)
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A payment method that is tried where a customer's usual one was declined."""
+
+    id: UUID
+    type: str
+    brand: str | None
+    is_refused: bool = False
+
+    def method(self, currency: str, refused: Collection[UUID]) -> Method:
+        """As decisions about an invoice in `currency` see it."""
+        limits = policies.scheme_limits(self.type, self.brand, currency)
+        return Method(self.id, limits, self.is_refused or self.id in refused)
 
 
 @dataclass(slots=True)
 class Desk:
-    """Whose policy counts for what, the runs, and what was tried; all by invoice."""
+    """Whose policy counts for what, the runs, what was tried, and what can be tried instead."""
 
     policy: Policy = policies.DEFAULT
     of_plan: dict[UUID, Policy] = field(default_factory=dict)
     runs: dict[UUID, Dunning] = field(default_factory=dict)
+    """By invoice, as what was tried."""
     tries: dict[UUID, list[Try]] = field(default_factory=dict)
+    backups: dict[UUID, tuple[Backup, ...]] = field(default_factory=dict)
+    """By customer, in their order."""
+    refused: set[UUID] = field(default_factory=set)
+    """Payment methods that said here that they will not work again."""
     left_alone: set[UUID] = field(default_factory=set)
     """Invoices that were sent and are overdue, about which nothing is done."""
 
     def fork(self) -> "Desk":
         """Another that is like this one now."""
         tries = {key: list(tried) for key, tried in self.tries.items()}
-        return Desk(self.policy, self.of_plan, self.runs.copy(), tries, self.left_alone.copy())
+        return replace(
+            self,
+            runs=self.runs.copy(),
+            tries=tries,
+            refused=self.refused.copy(),
+            left_alone=self.left_alone.copy(),
+        )
 
-    def take_in(self, run: Dunning, payment: Payment | None) -> None:
-        """Take in a run that was begun before, with the method that failed it."""
+    def take_in(self, run: Dunning, tries: Iterable[Try]) -> None:
+        """Take in a run that was begun before, with what was tried."""
         self.runs[run.invoice_id] = run
-        if payment is not None and payment.payment_method_id is not None and run.attempts:
-            self.tries[run.invoice_id] = [Try(payment.payment_method_id, run.failed_at)]
+        self.tries[run.invoice_id] = list(tries)
 
     def due_at(self, invoice: Invoice) -> datetime | None:
         """When the dunning of an invoice is to be looked at, or begins."""
@@ -67,7 +77,7 @@ class Desk:
             return run.next_action_at
         if invoice.id in self.left_alone:
             return None
-        is_sent = invoice.order.collection is Collection.SEND_INVOICE
+        is_sent = invoice.order.collection is How.SEND_INVOICE
         return invoice.due_at if is_sent and invoice.status is Status.OPEN else None
 
     def follow(
@@ -81,6 +91,7 @@ class Desk:
         by_key = {(decision.merchant_id, key): each for key, each in known.items()}
         [followed] = dunning_following.follow([decision], by_key, at, new_id)
         self.runs |= {run.invoice_id: run for run in followed.dunning}
+        self.refused |= set(followed.refused)
         return followed
 
     def concerns(self, decision: Decision, invoices: Mapping[UUID, Invoice]) -> set[UUID]:
@@ -106,6 +117,8 @@ class Desk:
         """What a decision about an invoice has to know."""
         first = next(iter(subs.values()), None)
         plans = () if first is None else (item.price.plan_id for item in first.items)
+        backups = self.backups.get(invoice.order.customer_id, ())
+        others = [b for b in backups if b.id != method_id][: dunning.BACKUPS_MAX]
         chosen = next((self.of_plan[plan] for plan in plans if plan in self.of_plan), self.policy)
         return Known(
             invoice=invoice,
@@ -114,7 +127,10 @@ class Desk:
             policy=chosen,
             zone="UTC" if first is None else first.zone,
             facts=Facts(
-                usual=None if method_id is None else Method(method_id),
+                usual=None
+                if method_id is None
+                else Method(method_id, is_refused=method_id in self.refused),
+                others=tuple(b.method(invoice.order.currency, self.refused) for b in others),
                 tries=tuple(self.tries.get(invoice.id, ())),
             ),
             subscriptions={key: sub.status for key, sub in subs.items()},

@@ -23,6 +23,7 @@ from app.domain.payment import Status as PaymentStatus
 from app.domain.policy import CancelCredit, PauseUnused, When
 from app.domain.pricing import Price, Tier, Usage
 from app.domain.shop import Shop
+from app.domain.shop_paying import HARD, SOFT, Ordered
 from app.domain.signup import Create
 from app.domain.subscription import ENDED, Change, ItemChange, Pause, PausedInvoices, Subscription
 from app.domain.using import Used
@@ -74,9 +75,13 @@ class Resuming(Act):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failing(Act):
-    """The next payments are declined, whoever's they are."""
+    """The next payments are declined: those by one method, or whoever's they are. A hard decline
+    says that the method will not work again.
+    """
 
     times: int = 1
+    method_id: UUID | None = None
+    is_hard: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +217,9 @@ def repriced(price: Price, unit_amount_scaled: int | None, change_ppm: int, new_
 def _done(shop: Shop, act: Act) -> list[Happened]:
     """Do it, to one subscription after the other; what is refused changes nothing."""
     match act:
-        case Failing(times=times):
-            shop.declines += times
+        case Failing():
+            outcome = HARD if act.is_hard else SOFT
+            shop.bank.ordered.append(Ordered(act.times, outcome, act.method_id))
             return [Happened(act.at, act=act)]
         case Succeeding():
             _pay_all(shop, act.at)
@@ -281,7 +287,8 @@ def _use(shop: Shop, sub: Subscription, act: Using) -> None:
 
 def _pay_all(shop: Shop, at: datetime) -> None:
     """What waits to be tried again, or for a method that is there, is tried at once."""
-    shop.declines = 0
+    shop.bank.ordered.clear()
+    shop.desk.refused.clear()
     for payment in list(shop.payments.values()):
         retryable = payment.status in (
             PaymentStatus.REQUIRES_PAYMENT_METHOD,

@@ -182,6 +182,14 @@ async def _act(tx: Tx, caller: Caller, shop: Shop, entry: Entry, place: int, cmd
             return Repricing(
                 at=entry.at, about=about, price_id=entry.price_id, price=price, when=entry.when
             )
+        case Failing(method_id=UUID() as method_id):
+            if not await shops.is_method(tx, method_id):
+                raise InvalidRequest(
+                    "There is no such payment method.",
+                    code="payment_method_not_found",
+                    param=f"script[{place}].payment_method_id",
+                )
+            return entry
         case _:
             return entry
 
@@ -217,4 +225,6 @@ async def _subscribing(
     key = caller.merchant_id, wanted.customer_id, order.create.items[0][0].currency
     if key[1:] not in shop.credit:
         shop.credit[key[1:]] = (await balances.load(tx, [key]))[key].amount
+    if wanted.customer_id not in shop.desk.backups:
+        shop.desk.backups |= await shops.backups(tx, [wanted.customer_id])
     return Subscribing(at=entry.at, create=order.create, method_id=method_id)

@@ -130,10 +130,35 @@ async def test_a_simulation_plays_its_script(shop: Shop, administrator) -> None:
         {"script": [{"do": "resume", "at": "2029-01-01T00:00:00Z"}]},
         {"script": [{"do": "new_price", "at": LATER, "price_id": "price_x"}]},
         {"script": [{"do": "fail_payment", "at": LATER, "times": 0}]},
+        {"script": [{"do": "fail_payment", "at": LATER, "decline": "perhaps"}]},
     ],
 )
 async def test_a_script_of_nonsense_is_refused(shop: Shop, body: dict) -> None:
     await shop.api.post("/v1/simulations", body, 422)
+
+
+async def test_a_simulation_names_the_methods_of_its_payments(shop: Shop) -> None:
+    body = {
+        "subscription_id": shop["subscription"],
+        "months": 2,
+        "script": [
+            {
+                "at": NOW,
+                "do": "fail_payment",
+                "payment_method_id": shop["payment_method"],
+                "decline": "hard",
+            }
+        ],
+    }
+    found = (await shop.api.post("/v1/simulations", body, 200)).json()
+    methods = {each["type"]: each["payment_method_id"] for each in found["timeline"]}
+    assert methods["payment.failed"] == shop["payment_method"]
+    assert methods["script.fail_payment"] is None
+    # It will not work again: in the second month it is not asked.
+    assert [each["type"] for each in found["timeline"]].count("payment.failed") == 1
+    body["script"][0]["payment_method_id"] = "pm_01k9zs8m4vf1xr7c2n5q0d3tyb"
+    refused = (await shop.api.post("/v1/simulations", body, 422)).json()
+    assert refused["code"] == "payment_method_not_found"
 
 
 async def test_new_customers_are_simulated_too(shop: Shop) -> None:

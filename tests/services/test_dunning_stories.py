@@ -9,7 +9,7 @@ import pytest
 from app.db import payments as payment_rows
 from app.domain.dunning_policy import Step
 from app.domain.outcome import Succeeded
-from app.domain.shop_dunning import DECLINED as SOFT
+from app.domain.shop_paying import SOFT
 from app.services import (
     customers,
     dunning,

@@ -7,13 +7,15 @@ from uuid import UUID
 import pytest
 
 from app.domain import simulation
-from app.domain.dunning_policy import FinalAction, Step
+from app.domain.dunning_policy import Failover, FinalAction, Step
 from app.domain.errors import InvalidRequest, NotFound
 from app.domain.ledger import trial_balance
+from app.domain.payment import Payment
 from app.domain.policy import When
 from app.domain.pricing import SCALE
-from app.services import simulations
+from app.services import payment_methods, simulations
 from app.services.changes import ChangedItem, ChangeSubscription
+from app.services.payment_methods import UpdatePaymentMethod
 from app.services.simulations import Simulate
 from tests.previews import came, shown_of
 from tests.services.test_preview_stories import counts
@@ -84,6 +86,115 @@ async def test_declined_payments_are_dunned_by_the_merchants_policy(world: World
     paying = simulation.Succeeding(at=at(2026, 3, 4))
     made = await simulate(world, for_good, paying, subscription_id=sub, months=2)
     assert made.shop.subscriptions[sub].status == "active"
+
+
+def tried(made: simulation.Simulation) -> list[tuple[datetime, str, UUID | None]]:
+    """What became of each attempt, and its method: of a failed one, that of the next."""
+    return [
+        (each.at, str(each.event.type), each.event.subject.payment_method_id)
+        for each in made.timeline
+        if each.event is not None and isinstance(each.event.subject, Payment)
+    ]
+
+
+async def with_backups(world: World, count: int = 1) -> tuple[UUID, UUID, list[UUID]]:
+    """A paid subscription, its usual method, and so many back-ups in their order."""
+    customer = await world.customer(None)
+    usual = await world.attach(customer, "pm_sim_ok")
+    sub = await world.subscribe(customer, await world.price("1000"))
+    spare = [await world.attach(customer, "pm_sim_ok", default=False) for _ in range(count)]
+    for place, method in enumerate(spare, 1):
+        cmd = UpdatePaymentMethod(method, {"backup_order": place})
+        await payment_methods.update(world.rt, world.caller, cmd)
+    await world.told()
+    return sub, usual, spare
+
+
+FEBRUARY, MARCH = at(2026, 2, 28, 9), at(2026, 3, 31, 9)
+
+
+async def test_where_the_usual_method_fails_the_back_up_pays_at_once_as_it_then_does(
+    world: World,
+) -> None:
+    await world.policy(is_default=True)
+    sub, usual, [spare] = await with_backups(world)
+    failing = simulation.Failing(at=at(2026, 2, 1), times=1, method_id=usual)
+    made = await simulate(world, failing, subscription_id=sub, months=2)
+    # 28 February: declined, and made good by the back-up. 31 March: the usual one again.
+    assert tried(made) == [
+        (FEBRUARY, "payment.failed", spare),
+        (FEBRUARY, "payment.succeeded", spare),
+        (MARCH, "payment.succeeded", usual),
+    ]
+    recovered = ["dunning_run.started", "dunning_run.recovered"]
+    assert [each for each in told(made) if each.startswith("dunning")] == recovered
+    assert sum(month.collected for month in made.months.values()) == 2000
+    assert world.simulator is not None
+    world.simulator.set_fault("decline", count=1, decline_code="insufficient_funds")
+    world.clock.set(FEBRUARY)
+    await world.tick()
+    await world.tick()
+    assert [row["payment_method_id"] for row in (await world.attempts())[1:]] == [usual, spare]
+    real = [each for each in await world.told() if each.split(".")[0] in ("payment", "dunning_run")]
+    simulated = [each for each in told(made) if each.split(".")[0] in ("payment", "dunning_run")]
+    assert real == simulated[: len(real)]
+
+
+async def test_back_ups_are_played_in_their_order_and_then_the_usual_one_by_the_schedule(
+    world: World,
+) -> None:
+    await world.policy(is_default=True)
+    sub, usual, [first, second] = await with_backups(world, 2)
+    failing = simulation.Failing(at=at(2026, 2, 1), times=3)
+    made = await simulate(world, failing, subscription_id=sub, until=MARCH, months=None)
+    # Three attempts on 28 February; day 1, 1 March, is the usual one's.
+    assert tried(made)[:4] == [
+        (FEBRUARY, "payment.failed", first),
+        (FEBRUARY, "payment.failed", second),
+        (FEBRUARY, "payment.failed", usual),
+        (at(2026, 3, 1, 9), "payment.succeeded", usual),
+    ]
+
+
+async def test_a_method_that_was_lost_is_not_asked_in_the_next_month_either(world: World) -> None:
+    await world.policy(is_default=True, failover=Failover.HARD)
+    sub, usual, [spare] = await with_backups(world)
+    lost = simulation.Failing(at=at(2026, 2, 1), times=1, method_id=usual, is_hard=True)
+    made = await simulate(world, lost, subscription_id=sub, months=2)
+    # In March the usual one is not asked: the back-up is, at once.
+    assert [each for each in tried(made) if each[1] != "payment.failed"] == [
+        (FEBRUARY, "payment.succeeded", spare),
+        (MARCH, "payment.succeeded", spare),
+    ]
+    assert [each[1] for each in tried(made)].count("payment.failed") == 1
+    soft = simulation.Failing(at=at(2026, 2, 1), times=1, method_id=usual)
+    made = await simulate(world, soft, subscription_id=sub, months=2)
+    # Only a hard decline leads to a back-up here: the schedule goes on with the usual one.
+    assert {method for _, _, method in tried(made)} == {usual}
+
+
+async def test_a_back_up_that_was_tried_before_is_not_tried_again_in_a_simulation(
+    world: World,
+) -> None:
+    await world.policy(is_default=True)
+    sub, usual, [spare] = await with_backups(world)
+    assert world.simulator is not None
+    world.simulator.set_fault("decline", count=2, decline_code="insufficient_funds")
+    world.clock.set(FEBRUARY)
+    await world.tick()
+    await world.tick()
+    assert [row["payment_method_id"] for row in (await world.attempts())[1:]] == [usual, spare]
+    failing = simulation.Failing(at=FEBRUARY, times=1)
+    made = await simulate(world, failing, subscription_id=sub, months=1)
+    assert [each[2] for each in tried(made)][:2] == [usual, usual]
+
+
+async def test_a_method_of_nobodys_cannot_fail(world: World) -> None:
+    sub = await world.subscribed()
+    failing = simulation.Failing(at=at(2026, 2, 1), method_id=UUID(int=7))
+    with pytest.raises(InvalidRequest) as refused:
+        await simulate(world, failing, subscription_id=sub)
+    assert refused.value.code == "payment_method_not_found"
 
 
 async def test_what_is_dunned_already_goes_on_in_a_simulation(world: World) -> None:
