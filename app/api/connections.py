@@ -10,7 +10,9 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_BYTES_MAX: Final = 65_536
-"""Of an address with its headers, or of what follows a body: more than any client of ours sends."""
+"""Of an address with its headers, or of what follows a body: more than any client of ours sends.
+What comes in one piece with the end of it passes; the system brings 256 KiB at once at the most.
+"""
 REQUEST_SECONDS_MAX: Final = 60.0
 """From its first byte to its last, or from the connection to the first: a body of the largest size
 comes through a slow line by then.
