@@ -31,6 +31,8 @@ CONNECTIONS_MAX: Final = 500
 TOO_MANY: Final = 429
 WAIT_SECONDS: Final = 1
 """How long whoever turns us away is left alone when it does not say for how long."""
+RETRY_DIGITS_MAX: Final = 7
+"""Four months: more is nonsense, and no moment could be reckoned from it."""
 KEEPALIVE_SECONDS: Final = 4
 """Servers keep idle connections for 5 s and more: a request must not meet one that is closing."""
 
@@ -202,9 +204,16 @@ def trusted() -> ssl.SSLContext:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> int:
-    """What `Retry-After` asks for, in whole seconds; a date or nonsense counts as nothing said."""
+    """What `Retry-After` asks for, in whole seconds; a moment where it asks for nothing."""
+    asked = retry_after_seconds(headers)
+    return WAIT_SECONDS if asked is None else asked
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
+    """What `Retry-After` asks for; a date or nonsense counts as nothing said."""
     given = headers.get("Retry-After", "")
-    return int(given) if given.isdecimal() and given.isascii() else WAIT_SECONDS
+    is_number = given.isdecimal() and given.isascii() and len(given) <= RETRY_DIGITS_MAX
+    return int(given) if is_number else None
 
 
 async def mark_connected(*_: Any) -> None:

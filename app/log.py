@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import structlog
@@ -11,7 +12,15 @@ SECRET_KEY: Final = re.compile(
     r"(?:.*_)?(?:authorization|api_key|secrets?|passwords?|tokens?)|database_url|redis_url|key"
 )
 # 13 to 19 digits, also in groups, that pass for a card number: ISO/IEC 7812 lengths.
-CARD_LIKE: Final = re.compile(r"(?<![\w.])(?:\d[ -]?){12,18}\d(?![\w.])")
+# A full stop ends a number, unless more of it follows.
+CARD_LIKE: Final = re.compile(r"(?<!\w)(?<!\d\.)(?:\d[ -]?){12,18}\d(?!\w|\.\w)")
+CARD_NUMBERS_FROM: Final = 10**14
+"""Smaller numbers are moments in milliseconds, and counts."""
+MASK: Final = "[redacted]"
+CONCEALED: ContextVar[tuple[str, ...]] = ContextVar("concealed", default=())
+"""Secrets of the gateway account in hand."""
+CONCEALED_ALWAYS: set[str] = set()
+"""Secrets of the deployment."""
 TRACEBACKS: Final = {
     "json": structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # they would show secrets
@@ -40,8 +49,15 @@ def _mask(match: re.Match[str]) -> str:
     return f"[card …{digits[-4:]}]" if passes_luhn(digits) else match[0]
 
 
+def conceal(secrets: Iterable[str]) -> None:
+    """Let no log of this process repeat these."""
+    CONCEALED_ALWAYS.update(secrets)
+
+
 def redact(text: str) -> str:
     """`text` with keys, secrets and anything that passes the Luhn check as a card number masked."""
+    for secret in (*CONCEALED_ALWAYS, *CONCEALED.get()):
+        text = text.replace(secret, MASK)
     return API_KEY_LIKE.sub(r"\1[redacted]", CARD_LIKE.sub(_mask, text))
 
 
@@ -49,10 +65,13 @@ def _clean(value: Any) -> Any:
     match value:
         case str():
             return redact(value)
+        case int() if abs(value) >= CARD_NUMBERS_FROM:
+            said = redact(str(value))
+            return value if said == str(value) else said
         case bool() | int() | float() | None:
             return value
         case Mapping():
-            return {k: "[redacted]" if _is_secret(k) else _clean(v) for k, v in value.items()}
+            return {_clean(k): MASK if _is_secret(k) else _clean(v) for k, v in value.items()}
         case list() | tuple():
             return [_clean(item) for item in value]
         case _:
@@ -65,7 +84,7 @@ def _is_secret(name: object) -> bool:
 
 def _redactor(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key in list(event):
-        event[key] = "[redacted]" if _is_secret(key) else _clean(event[key])
+        event[key] = MASK if _is_secret(key) else _clean(event[key])
     return event
 
 

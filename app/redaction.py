@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 CARD_NUMBER: Final = re.compile(
-    r"""(?<![\w.-])(?:
+    r"""(?<!\w)(?<!\w-)(?<!\d\.)(?:
         4(?:\d{12}|\d{15}|\d{18})                                 # Visa
       | (?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}  # Mastercard
       | 3[47]\d{13}                                               # American Express
@@ -20,16 +20,18 @@ CARD_NUMBER: Final = re.compile(
       | 35(?:2[89]|[3-8]\d)\d{12,15}                              # JCB
       | 62\d{14,17}                                               # UnionPay
       | (?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}        # Maestro
-    )(?![\w.-])""",
+    )(?!\w|[.-]\w)""",
     re.VERBOSE | re.ASCII,
 )
-"""Issuers' ranges with their lengths, from the networks' published tables."""
+"""Issuers' ranges with their lengths, from the networks' published tables. A full stop or a dash
+ends a number, unless more of a word follows it.
+"""
 GROUPED: Final = re.compile(r"(?<=\d)[ -](?=\d)")
 GROUPS: Final = re.compile(
     r"(?<!\d)(?=(\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{1,7}|\d{4}[ -]\d{6}[ -]\d{4,5})(?!\d))", re.ASCII
 )
 """As cards are printed, also where other groups of digits stand beside them."""
-RUNS: Final = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){11,}(?![\w.-])", re.ASCII)
+RUNS: Final = re.compile(r"(?<!\w)(?<!\w-)(?<!\d\.)\d(?:[ -]?\d){11,}(?!\w|[.-]\w)", re.ASCII)
 """Where a card number may be, in groups or not."""
 CARD_CHARS_MIN: Final = 12
 SECRET_NAME: Final = re.compile(
@@ -75,7 +77,13 @@ def passes(digits: str) -> bool:
 def masked(text: str) -> str:
     """`text` with whatever looks like a card number or a gateway's secret taken out."""
     found = SECRET_LIKE.sub(MASK, text)
-    return RUNS.sub(_mask, found) if len(found) >= CARD_CHARS_MIN else found
+    if len(found) < CARD_CHARS_MIN:
+        return found
+    found = RUNS.sub(_mask, found)
+    for printed in sorted({match[1] for match in GROUPS.finditer(found)}, key=len, reverse=True):
+        if looks_like_card(printed):
+            found = found.replace(printed, MASK)
+    return found
 
 
 def scrubbed(value: Any, depth: int = 0) -> Any:

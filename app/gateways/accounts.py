@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable
 from uuid import UUID
 
 from app.gateways.base import AccountSettings, ConfigurationError, Gateway, GatewayError
+from app.gateways.discreet import Discreet, Discretion
 from app.gateways.pace import Paced
 from app.gateways.registry import open_gateway
 
@@ -13,6 +14,7 @@ class Gateways:
 
     def __init__(self) -> None:
         self._open: dict[UUID, tuple[Hashable, Gateway]] = {}
+        self._discretions: dict[UUID, Discretion] = {}
         self._replaced: list[Gateway] = []
 
     def account(
@@ -26,11 +28,18 @@ class Gateways:
         known = self._open.get(account_id)
         if known is not None and known[0] == state:
             return known[1]
-        gateway = _opened(*settings())
+        name, given = settings()
+        discretion = Discretion.of(given)
+        gateway = _opened(name, given, discretion)
         if known is not None:
             self._replaced.append(known[1])  # calls may still be under way on it
         self._open[account_id] = (state, gateway)
+        self._discretions[account_id] = discretion
         return gateway
+
+    def discretion(self, account_id: UUID) -> Discretion:
+        """What is never repeated of an account that is open."""
+        return self._discretions[account_id]
 
     async def aclose(self) -> None:
         """Close every account."""
@@ -38,14 +47,15 @@ class Gateways:
             await gateway.aclose()
         self._replaced.clear()
         self._open.clear()
+        self._discretions.clear()
 
 
-def _opened(name: str, settings: AccountSettings) -> Gateway:
+def _opened(name: str, settings: AccountSettings, discretion: Discretion) -> Gateway:
     """Whatever an adapter raises when it is opened is one account's trouble, and no caller's. What
     it says is not repeated: it may name a secret. Raises ConfigurationError.
     """
     try:
-        return Paced(open_gateway(name, settings))
+        return Paced(Discreet(open_gateway(name, settings), discretion))
     except GatewayError:
         raise
     except Exception as error:

@@ -151,7 +151,7 @@ class Mailbox:
             return Taken(0, 0)
         stored = 0
         for place in range(0, len(events), EVENTS_MAX):  # all of them: 200 means written down
-            part = _new(events[place : place + EVENTS_MAX], row, arrived)
+            part = _new(rt, events[place : place + EVENTS_MAX], row, arrived)
             stored += await self._desk.write(rt, part)
         if stored:
             rt.bell.ring_soon(SETTLE)
@@ -201,8 +201,14 @@ async def _proved(rt: Runtime, row: Row, arrived: WebhookDelivery) -> tuple[Gate
     raise Unavailable("The delivery cannot be proved just now; deliver it again.")
 
 
-def _new(events: Sequence[GatewayEvent], row: Row, arrived: WebhookDelivery) -> list[NewEvent]:
-    body, headers = scrubbed_body(arrived.body), scrubbed_headers(arrived.headers)
+def _new(
+    rt: Runtime, events: Sequence[GatewayEvent], row: Row, arrived: WebhookDelivery
+) -> list[NewEvent]:
+    discretion = rt.gateways.discretion(row["gateway_account_id"])
+    body = discretion.masked_bytes(scrubbed_body(arrived.body))
+    headers = {
+        name: discretion.masked(value) for name, value in scrubbed_headers(arrived.headers).items()
+    }
     return [
         NewEvent(
             merchant_id=row["merchant_id"],

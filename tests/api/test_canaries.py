@@ -11,18 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
-from app import log
 from app.cli.openapi import DOCUMENT
-from tests import gateway_events
+from tests import canaries, gateway_events
 from tests.api.conftest import ADMIN_KEY, NOW
+from tests.canaries import CARDS, everything_kept, listening
 
 pytestmark = pytest.mark.anyio
 
-CARDS = ("4111111111111111", "4012 8888 8888 1881", "3782-822463-10005")
-"""As they are entered: in one piece, and in groups."""
-DIGITS = tuple(re.sub(r"\D", "", card) for card in CARDS)
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 DEPTH_MAX = 8
 SECRETS = {
@@ -83,48 +79,13 @@ class Document:
 @pytest.fixture
 def said(capfd):
     """All that was logged, at debug."""
-    before = structlog.get_config()
-    structlog.reset_defaults()
-    log.configure("debug", "json")
-    heard: list[str] = []
-
-    def all_of_it() -> str:
-        out, err = capfd.readouterr()
-        heard.extend((out, err))
-        return "".join(heard)
-
-    yield all_of_it
-    structlog.configure(**before)
-
-
-async def everything_kept(administrator) -> str:
-    """Every row of every table as text, and what is bytes once more as what it spells."""
-    tables = await administrator.fetch(
-        "SELECT format('%I.%I', n.nspname, c.relname) AS name,"
-        " (SELECT array_agg(attname::text) FROM pg_attribute"
-        " WHERE attrelid = c.oid AND atttypid = 'bytea'::regtype) AS bytes"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)'"
-    )
-    assert len(tables) > 60
-    kept: list[str] = []
-    for table in tables:
-        rows = await administrator.fetch(f"SELECT t::text AS row FROM {table['name']} t")
-        kept += [row["row"] for row in rows]
-        for column in table["bytes"] or ():
-            rows = await administrator.fetch(
-                f"SELECT encode(\"{column}\", 'escape') AS text FROM {table['name']}"
-                f' WHERE "{column}" IS NOT NULL'
-            )
-            kept += [row["text"] for row in rows]
-    return "\n".join(kept)
+    with listening(capfd) as all_of_it:
+        yield all_of_it
 
 
 def found_in(text: str) -> set[str]:
     """Which canaries `text` holds, in groups or not."""
-    plain = re.sub(r"(?<=\d)[ -](?=\d)", "", text)
-    whole = {card for card, digits in zip(CARDS, DIGITS, strict=True) if digits in plain}
-    return whole | {name for name, secret in SECRETS.items() if secret in text}
+    return canaries.found_in(text, SECRETS.values())
 
 
 async def calls(shop) -> list[tuple[str, str, dict[str, Any]]]:

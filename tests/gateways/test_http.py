@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from app.http import ANSWER_BYTES_MAX, Answer, Exchange, HttpClient, Lost, NotSent
+from app.http import (
+    ANSWER_BYTES_MAX,
+    Answer,
+    Exchange,
+    HttpClient,
+    Lost,
+    NotSent,
+    retry_after_seconds,
+)
 from tests.gateways.sockets import Talk, heard, saying, server
 from tests.simulator import free_port
 
@@ -198,3 +206,11 @@ def test_closing_leaves_nothing_behind(simulator) -> None:
         check=False,
     )
     assert (run.stdout, run.stderr) == ("valid\n", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7), ("0", 0), ("", None), ("-1", None), ("4111111111111111", None), ("9" * 5_000, None)],
+)
+def test_a_wait_beyond_all_measure_counts_as_nothing_said(said: str, seconds: int | None) -> None:
+    assert retry_after_seconds({"Retry-After": said}) == seconds

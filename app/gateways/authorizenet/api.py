@@ -16,7 +16,7 @@ from app.domain.outcome import NotExecuted, Unknown
 from app.gateways.authorizenet import answers, words
 from app.gateways.authorizenet.answers import Unreadable
 from app.gateways.base import AuthenticationError, InvalidRequestError
-from app.http import Answer, HttpClient, Lost, NotSent
+from app.http import Answer, HttpClient, Lost, NotSent, retry_after_seconds
 
 PATH: Final = "/xml/v1/request.api"
 HTTP_OK: Final = 200
@@ -85,8 +85,7 @@ class Api:
 def heard(answer: Answer) -> Heard:
     """What an HTTP answer says. The gateway itself answers 200 to everything."""
     if answer.status == TOO_MANY_REQUESTS:
-        seconds = answer.headers.get("Retry-After", "")
-        return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+        return NotExecuted("rate_limited", retry_after_seconds(answer.headers))
     if answer.status != HTTP_OK:
         return Unknown(f"http_{answer.status}")
     try:

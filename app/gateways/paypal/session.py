@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from app import log
 from app.domain.outcome import NotExecuted, Unknown
 from app.gateways.base import AuthenticationError
-from app.http import Answer, HttpClient, Lost, NotSent
+from app.http import Answer, HttpClient, Lost, NotSent, retry_after_seconds
 
 TOKEN_TIMEOUT_SECONDS: Final = 20
 """With two calls of the longest duration beside it, a verb stays below the engine's lease."""
@@ -197,5 +197,4 @@ def noted(verb: str, answer: Answer) -> None:
 
 def rate_limited(answer: Answer) -> NotExecuted:
     """Turned away before it was looked at."""
-    seconds = answer.headers.get("Retry-After", "")
-    return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+    return NotExecuted("rate_limited", retry_after_seconds(answer.headers))

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.domain.outcome import Inconclusive, NotExecuted, NotFound, Unknown
 from app.gateways.razorpay.wire import Wire, refuse, told_at, unfound
-from app.gateways.razorpay.words import Order, Page, Payment, Problem, read
+from app.gateways.razorpay.words import Order, Page, Payment, Problem, read, spoken
 from app.http import Answer
 
 PAGE_SIZE: Final = 100
@@ -47,7 +47,7 @@ async def by_reference(wire: Wire, reference: str) -> OnOrders | Inconclusive:
                 return Inconclusive("answer_for_another_reference")
             return await _with_payments(wire, orders, told_at(reply))
         case Problem(code=code):
-            return Inconclusive(f"refused_{code.lower()}")
+            return Inconclusive(f"refused_{spoken(code)}")
         case Inconclusive():
             return reply
 

@@ -30,7 +30,7 @@ from app.gateways.razorpay.account import (
     SETTLES_WITHIN_SECONDS,
 )
 from app.gateways.razorpay.declines import decline, is_ambiguous
-from app.gateways.razorpay.words import Dispute, Order, Payment, Refund, moment
+from app.gateways.razorpay.words import Dispute, Order, Payment, Refund, moment, spoken
 
 RUPEES_MIN: Final = 100
 """Razorpay moves no less than ₹1."""
@@ -116,7 +116,7 @@ def of_payment(payment: Payment, now: datetime | None, order: Order | None = Non
         case "failed":
             return _failed(payment, now)
         case status:
-            return Unknown(f"payment_{status[:40]}", payment.id)
+            return Unknown(f"payment_{spoken(status)}", payment.id)
 
 
 def _succeeded(payment: Payment) -> Succeeded | Unknown:
@@ -175,7 +175,7 @@ def of_refund(refund: Refund) -> RefundOutcome:
         case "pending" | "created" | "initiated" | None:
             return RefundPending(refund.id)
         case status:
-            return Unknown(f"refund_{status[:40]}", refund.id)
+            return Unknown(f"refund_{spoken(status)}", refund.id)
 
 
 def of_dispute(dispute: Dispute) -> DisputeReport:

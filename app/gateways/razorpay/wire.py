@@ -14,8 +14,8 @@ from app.domain.outcome import Inconclusive, NotExecuted, NotFound, Unknown
 from app.gateways.base import AccountSettings, AuthenticationError, InvalidRequestError
 from app.gateways.razorpay.account import BASE_URL
 from app.gateways.razorpay.declines import AMBIGUOUS
-from app.gateways.razorpay.words import Problem, Refused, read
-from app.http import Answer, HttpClient, Lost, NotSent
+from app.gateways.razorpay.words import Problem, Refused, read, spoken
+from app.http import Answer, HttpClient, Lost, NotSent, retry_after_seconds
 
 BAD_CREDENTIALS: Final = re.compile(
     r"^authentication failed\W*$|the api (key|secret|key/secret|key and/or secret).* is invalid",
@@ -65,7 +65,7 @@ def unfound(problem: Problem) -> NotFound | Inconclusive:
     """
     if ABSENT.search(problem.description):
         return NotFound(definitive=True)
-    return Inconclusive(f"refused_{(problem.reason or problem.code).lower()[:60]}")
+    return Inconclusive(f"refused_{spoken(problem.reason or problem.code)}")
 
 
 class Wire:
@@ -109,8 +109,7 @@ class Wire:
             case Answer(status=200 | 201 | 204):
                 return exchange
             case Answer(status=429):
-                seconds = exchange.headers.get("Retry-After", "")
-                return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+                return NotExecuted("rate_limited", retry_after_seconds(exchange.headers))
             case Answer(status=400 | 401 | 403 | 404 | 409 | 422 as status):
                 return _refusal(status, exchange)
             case Answer(status=status):

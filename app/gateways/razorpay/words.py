@@ -1,5 +1,6 @@
 """Razorpay's answers, as far as we read them; amounts are whole minor units, times Unix seconds."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
@@ -13,6 +14,7 @@ REFUND: Final = "perennial_refund"
 """The note that carries our code of a refund."""
 SETUP: Final = "perennial_setup"
 """The note that carries our code of a set-up."""
+WORD: Final = re.compile(r"[a-z_]{1,60}")
 
 
 def _mapping(value: Any) -> Any:
@@ -22,6 +24,12 @@ def _mapping(value: Any) -> Any:
 
 Notes: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_mapping)]
 Known: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def spoken(word: str) -> str:
+    """A word of Razorpay's as it may be part of one of ours; whatever is none is not repeated."""
+    said = word.lower()
+    return said if WORD.fullmatch(said) else "unlisted"
 
 
 def moment(seconds: int) -> datetime:

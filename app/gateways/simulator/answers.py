@@ -35,7 +35,7 @@ from app.domain.vault import (
 from app.gateways.base import AuthenticationError, InvalidRequestError
 from app.gateways.reports import GatewayTransaction, TransactionKind, TransactionStatus
 from app.gateways.simulator.declines import decline_of
-from app.http import Answer
+from app.http import Answer, retry_after_seconds
 
 STATUSES = {
     "succeeded": TransactionStatus.SUCCEEDED,
@@ -326,8 +326,7 @@ def refused(answer: Answer) -> NotExecuted | Unknown:
     """What an error answer means for money; raises GatewayError when no retry will mend it."""
     match answer.status:
         case 429:
-            seconds = answer.headers.get("Retry-After", "")
-            return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+            return NotExecuted("rate_limited", retry_after_seconds(answer.headers))
         case 409:
             return Unknown("still_running")
         case 401 | 403:

@@ -29,7 +29,7 @@ from app.gateways.base import (
     InvalidRequestError,
 )
 from app.gateways.stripe.words import ErrorAnswer, ErrorBody, Page, Readable, read
-from app.http import Answer, HttpClient, Lost, NotSent
+from app.http import Answer, HttpClient, Lost, NotSent, retry_after_seconds
 from app.log import redact
 
 BASE_URL: Final = "https://api.stripe.com"
@@ -212,8 +212,7 @@ def _refused(answer: Answer) -> Refusal | NotExecuted | Unknown:
 
 
 def _turned_away(answer: Answer) -> NotExecuted:
-    seconds = answer.headers.get("Retry-After", "")
-    return NotExecuted("rate_limited", int(seconds) if seconds.isdecimal() else None)
+    return NotExecuted("rate_limited", retry_after_seconds(answer.headers))
 
 
 def _definite(answer: Answer) -> Refusal | NotExecuted | Unknown:
