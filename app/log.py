@@ -88,8 +88,32 @@ def _redactor(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     return event
 
 
-def configure(level: str = "info", form: str = "json") -> None:
-    """Set up structlog once per process; `form` is `json` or `console`."""
+class Masking(logging.Formatter):
+    """What another formatter makes of a record of the standard library's, masked."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self._inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._inner.format(record))
+
+
+def mask_others() -> None:
+    """Mask what is logged past structlog too: by the web server, the job queue, the drivers."""
+    named = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    for logger in (logging.root, *named):
+        for handler in logger.handlers:
+            if not isinstance(handler.formatter, Masking):
+                handler.setFormatter(Masking(handler.formatter))
+
+
+def configure(level: str = "info", form: str = "json", secrets: Iterable[str] = ()) -> None:
+    """Set up structlog once per process; `form` is `json` or `console`, and no log ever repeats one
+    of the `secrets`.
+    """
+    conceal(secrets)
+    mask_others()
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if form == "json"

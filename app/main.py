@@ -13,8 +13,9 @@ def create_app(runtime: Runtime) -> Service:
 
 
 def _served() -> Service:
-    log.configure(settings().log_level, settings().log_format)
-    return assemble(settings())
+    chosen = settings()
+    log.configure(chosen.log_level, chosen.log_format, chosen.secrets)
+    return assemble(chosen)
 
 
 app = _served()

@@ -138,7 +138,9 @@ def read_ring(text: str | None, file: Path | None) -> Secrets:
     try:
         return Secrets.parse(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise BadKeys(f"The file of the keys of secrets cannot be read: {error}") from None
+        # Its name is not repeated: a key may have been given in place of it.
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadKeys(f"The file of the keys of secrets cannot be read: {why}.") from None
 
 
 def _context(mark: str, place: Place) -> bytes:

@@ -2,14 +2,46 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+POSTGRESQL: Final = frozenset({"postgresql", "postgres", "postgresql+asyncpg"})
+REDIS: Final = frozenset({"redis", "rediss", "unix"})
+SECRET_CHARS_MIN: Final = 8
+"""Shorter ones are words that logs are full of."""
+
+
+def _is_address(given: SecretStr, schemes: frozenset[str]) -> SecretStr:
+    """Refuse here what drivers would refuse with a piece of the password in their words."""
+    text = given.get_secret_value()
+    try:
+        url = urlsplit(text)
+        _ = url.port
+        is_one = url.scheme in schemes and "@" not in f"{url.path}{url.fragment}"
+    except ValueError:
+        is_one = False
+    if not is_one:
+        named = ", ".join(sorted(f"{scheme}://" for scheme in schemes))
+        raise ValueError(
+            f"it must be an address that begins with one of {named}; in a password, #, /, ? and @"
+            " are written %23, %2F, %3F and %40"
+        )
+    return given
+
+
+def _postgresql(given: SecretStr) -> SecretStr:
+    return _is_address(given, POSTGRESQL)
+
+
+def _redis(given: SecretStr) -> SecretStr:
+    return _is_address(given, REDIS)
 
 
 class Settings(BaseSettings):
-    """Read once at start-up; frozen afterwards."""
+    """Read once at start-up; frozen afterwards. What does not fit is never repeated in an error."""
 
     model_config = SettingsConfigDict(
         env_prefix="PERENNIAL_",
@@ -17,15 +49,18 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
-        hide_input_in_errors=True,  # what is wrong may be a secret
+        hide_input_in_errors=True,
     )
 
     database_url: Annotated[
-        SecretStr, Field(validation_alias="DATABASE_URL", description="PostgreSQL 15 to 18")
+        SecretStr,
+        Field(validation_alias="DATABASE_URL", description="PostgreSQL 15 to 18"),
+        AfterValidator(_postgresql),
     ] = SecretStr("postgresql://perennial@localhost/perennial")
     redis_url: Annotated[
         SecretStr,
         Field(validation_alias="REDIS_URL", description="Redis or Valkey; the doorbell only"),
+        AfterValidator(_redis),
     ] = SecretStr("redis://localhost:6379/0")
     simulator_url: str = "http://127.0.0.1:8127"
     public_url: Annotated[
@@ -82,6 +117,18 @@ class Settings(BaseSettings):
     webhooks_per_endpoint: Annotated[
         int, Field(ge=1, le=50, description="calls to one endpoint at once")
     ] = 10
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """All that is secret here, as logs could come to repeat it."""
+        given = (self.admin_key, self.secret_keys, self.tax_engine_secret)
+        plain = [each.get_secret_value() for each in given if each is not None]
+        keys = (self.secret_keys.get_secret_value() if self.secret_keys else "").replace(",", " ")
+        found = {*plain, *keys.split()}
+        for address in (self.database_url, self.redis_url):
+            written = urlsplit(address.get_secret_value()).password or ""
+            found |= {written, unquote(written)}
+        return frozenset(each for each in found if len(each) >= SECRET_CHARS_MIN)
 
     @property
     def gateway_urls(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ Job: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 async def start_up(context: dict[str, Any]) -> None:
     """Open the runtime that all jobs of this process share."""
     chosen = settings()
-    log.configure(chosen.log_level, chosen.log_format)
+    log.configure(chosen.log_level, chosen.log_format, chosen.secrets)
     stack = AsyncExitStack()
     context["rt"] = await stack.enter_async_context(open_runtime(chosen, bell=RedisBell(chosen)))
     context["stack"] = stack

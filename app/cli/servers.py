@@ -1,11 +1,14 @@
 """Which PostgreSQL and Valkey a command talks to: those of the settings, or those running here."""
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import typer
+
+from app.cli.terminal import show_masked
 
 DATA: Final = Path(".perennial")
 """Where `perennial dev` keeps the embedded servers' data."""
@@ -35,6 +38,7 @@ def key_file(data: Path) -> Path:
 
 def use_what_runs_here(context: typer.Context) -> None:
     """Without a DATABASE_URL, commands use the servers that `perennial dev` runs in this folder."""
+    sys.excepthook = show_masked
     starts_its_own = context.invoked_subcommand == "dev"
     if starts_its_own or "DATABASE_URL" in os.environ or not DATA.is_dir():
         return

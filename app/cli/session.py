@@ -24,10 +24,11 @@ def with_runtime(work: "Callable[[Runtime], Awaitable[T]]") -> T:
     from app.secrets import BadKeys
     from app.settings import settings
 
-    log.configure("error", "console")
+    chosen = settings()
+    log.configure("error", "console", chosen.secrets)
 
     async def run() -> T:
-        async with open_runtime(settings(), bell=Silent()) as rt:
+        async with open_runtime(chosen, bell=Silent()) as rt:
             return await work(rt)
 
     try:
