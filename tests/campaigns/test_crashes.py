@@ -47,7 +47,8 @@ async def recover(world: World) -> None:
         world.clock.advance(timedelta(minutes=min(5 * 2**n, 360)))
         await world.tick()
         rows = await world.fetch(
-            "SELECT 1 FROM payments WHERE status IN ('scheduled', 'processing', 'unknown')"
+            "SELECT 1 FROM payments WHERE status IN ('processing', 'unknown')"
+            " OR (status = 'scheduled' AND due_at <= $1)"
             " UNION ALL SELECT 1 FROM subscriptions WHERE next_action_at <= $1"
             " UNION ALL SELECT 1 FROM refunds WHERE status IN ('processing', 'unknown')",
             world.now,

@@ -2,7 +2,8 @@
 
 `MODEL_OPERATIONS` says how many (300 in the ordinary suite, 100,000 in a campaign), `MODEL_SEED`
 which life it is. Merchants share one database, one clock and one gateway; operations on several
-subscriptions run at once, beside two clocks and the collection of payments.
+subscriptions run at once, beside two clocks and the collection of payments. What was paid, by hand
+and by card, is reckoned by `received.py`.
 """
 
 # ruff: noqa: T201  a campaign says how far it is
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -31,6 +33,7 @@ from app.ids import new_id
 from app.services import finalizing, merchants, payments, renewals
 from app.services.caller import Caller
 from tests.campaigns.modelled import Modelled, Offer, seconds
+from tests.campaigns.received import Till
 from tests.campaigns.test_crashes import recover
 from tests.campaigns.test_random_lives import FAULTS, TOKENS
 from tests.fair import Rules, boundary
@@ -58,6 +61,7 @@ class Shop:
         self.coupons: dict[UUID, list[tuple[UUID, Fraction]]] = {}
         self.live: list[Modelled] = []
         self.told: Counter[str] = Counter()
+        self.till = Till(self.random)
 
     @property
     def now(self) -> Any:
@@ -248,8 +252,15 @@ class Shop:
                 lambda payment: world.refund(payment, random.choice((None, 1, 777))),
             )
         else:
-            act = random.choice((world.pay, world.pay, world.pay_outside, world.write_off))
+            wholly = partial(self.till.receive_all, world)
+            act = random.choice((world.pay, world.pay, wholly, world.write_off))
             await self._with_some(world, "invoices", act)
+
+    async def pay_in_parts(self) -> None:
+        """Money comes by hand, or a part by card; or what came by hand bounces."""
+        world, till = self.random.choice(self.worlds), self.till
+        receive, charge = partial(till.receive, world), partial(till.charge_part, world)
+        await self.random.choice((receive, receive, receive, charge, till.reverse))()
 
     async def _with_some(
         self, world: World, table: str, act: Callable[[UUID], Awaitable[Any]]
@@ -294,6 +305,8 @@ class Shop:
         works = [self.try_("acted", self.act(of)) for of in chosen]
         if self.chance(0.4):
             works.append(self.try_("money", self.money()))
+        if self.chance(0.7):
+            works.append(self.try_("in parts", self.pay_in_parts()))
         await asyncio.gather(*works)
         await renewals.renew_due(self.worlds[0].rt)
         for of in chosen:
@@ -322,6 +335,7 @@ class Shop:
     async def audit(self) -> None:
         for world in self.worlds:
             await world.assert_clean(but=("nothing_overdue", "nothing_awaits_review"))
+            await self.till.agree(world)
 
 
 async def agree_with_the_gateway(shop: Shop) -> None:
@@ -351,6 +365,7 @@ async def live(world: World, simulator: SimulatorProcess, seed: int, operations:
             speed = done / (time.monotonic() - began)
             print(f"{done:,} operations, {speed:.0f} a second, {dict(shop.told)}", flush=True)
     await shop.end()
+    shop.told |= Counter(parts=shop.till.parts, reversed=shop.till.reversed)
     return shop
 
 
