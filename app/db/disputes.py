@@ -1,6 +1,6 @@
 """Disputes as decisions need them, and which accounts are to be asked about theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -60,25 +60,31 @@ async def withdrawn_of_each(tx: Tx, merchant_id: UUID, paid: Sequence[UUID]) -> 
 
 
 async def claim_polling(
-    tx: Tx, gateways: Sequence[str], now: datetime, before: datetime, limit: int
+    tx: Tx,
+    gateways: Sequence[str],
+    asked: tuple[datetime, datetime],
+    limit: int,
+    but: Collection[UUID] = (),
 ) -> list[Row]:
-    """Accounts at these gateways that were last asked about disputes before then; from now on they
-    count as asked. `since` is when they were asked before.
+    """Accounts at these gateways, without some, that were last asked about disputes before the
+    second of `asked`; from the first on they count as asked. `since` is when they were asked
+    before.
     """
     return await tx.fetch(
         f"""
         UPDATE gateway_accounts g SET disputes_polled_at = $2 FROM (
             SELECT a.merchant_id, a.id, a.disputes_polled_at, a.created_at FROM gateway_accounts a
              WHERE a.gateway = ANY ($1) AND coalesce(a.disputes_polled_at, a.created_at) < $3
+               AND a.id <> ALL ($5::uuid[])
              ORDER BY a.disputes_polled_at NULLS FIRST LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
         ) due WHERE g.merchant_id = due.merchant_id AND g.id = due.id
         RETURNING g.merchant_id, g.id AS gateway_account_id,
                   coalesce(due.disputes_polled_at, due.created_at) AS since, {OPENING}
         """,
         list(gateways),
-        now,
-        before,
+        *asked,
         limit,
+        list(but),
     )
 
 

@@ -26,6 +26,8 @@ from app.services.opening import open_account
 POLL_EVERY: Final = timedelta(hours=6)
 OVERLAP: Final = timedelta(days=3)
 """Gateways without webhooks show what changed by batches that close a day or two later."""
+UNSETTLED_MAX: Final = timedelta(days=30)
+"""How far back a dispute is asked for again whose payment our books do not have yet."""
 ACCOUNTS_AT_ONCE: Final = 20
 ROUNDS_MAX: Final = 1_000
 
@@ -103,13 +105,17 @@ async def _captured(
 
 
 async def poll_due(rt: Runtime) -> int:
-    """Ask for disputes at gateways that tell nothing of them; how many there were."""
+    """Ask for disputes at gateways that tell nothing of them, each account once; how many there
+    were.
+    """
     polled = [name for name in registry.names() if _is_polled(name)]
-    seen = 0
+    seen, tried = 0, set[UUID]()
     for _ in range(ROUNDS_MAX if polled else 0):
         now = rt.clock.now()
+        asked = now, now - POLL_EVERY
         async with rt.db.begin_system() as tx:
-            rows = await disputes.claim_polling(tx, polled, now, now - POLL_EVERY, ACCOUNTS_AT_ONCE)
+            rows = await disputes.claim_polling(tx, polled, asked, ACCOUNTS_AT_ONCE, tried)
+        tried.update(row["gateway_account_id"] for row in rows)
         seen += sum(await asyncio.gather(*(_poll(rt, row, now) for row in rows)))
         if len(rows) < ACCOUNTS_AT_ONCE:
             break
@@ -117,12 +123,13 @@ async def poll_due(rt: Runtime) -> int:
 
 
 async def _poll(rt: Runtime, row: Row, now: datetime) -> int:
-    """One account's disputes since it was asked before; where they cannot be read to the end, they
-    are asked for again in the next round.
+    """One account's disputes since it was asked before; where they cannot be read to the end, or
+    one of them cannot be written down yet, they are asked for again in the next run.
     """
     place = row["merchant_id"], row["gateway_account_id"]
     window = TimeWindow(row["since"] - OVERLAP, now)
-    seen = 0
+    seen, since = 0, row["since"]
+    is_settled = True
     try:
         gateway = open_account(rt, row)
         async for report in gateway.list_disputes(window):
@@ -131,14 +138,18 @@ async def _poll(rt: Runtime, row: Row, now: datetime) -> int:
             if isinstance(verdict, Orphaned):
                 account = str(place[1])
                 logger.error("dispute.orphaned", account=account, detail=verdict.detail)
+            elif isinstance(verdict, Again):
+                logger.error("dispute.not_settled", account=str(place[1]), reason=verdict.cause)
+                is_settled, since = False, max(since, now - UNSETTLED_MAX)
     except (GatewayError, ConfigurationError) as error:
         logger.warning("dispute.not_listed", account=str(place[1]), reason=str(error))
     except Exception:
         logger.exception("dispute.poll_fault", account=str(place[1]))
     else:
-        return seen
+        if is_settled:
+            return seen
     async with rt.db.begin_system() as tx:
-        await disputes.poll_again(tx, *place, row["since"])
+        await disputes.poll_again(tx, *place, since)
     return seen
 
 

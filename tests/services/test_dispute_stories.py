@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from app.clock import SystemClock
@@ -12,7 +13,15 @@ from app.domain.errors import Conflict, InvalidRequest
 from app.domain.policy import CancelCredit, CreditTo, When
 from app.gateways import registry
 from app.gateways.capabilities import News
-from app.services import disputes, inbox_settling, subscriptions
+from app.services import (
+    disputes,
+    gateway_accounts,
+    inbox_settling,
+    reconciliation_repairs,
+    subscriptions,
+)
+from app.services.gateway_accounts import CreateGatewayAccount
+from app.services.reconciliation_repairs import RepairDifference
 from app.services.subscriptions import Cancel
 from tests.billing import credit, where
 from tests.gateway_events import Post, charge_elsewhere, charge_of, event, post_of
@@ -197,3 +206,51 @@ async def test_where_a_gateway_tells_nothing_it_is_asked(
     await disputes.poll_due(polled.rt)
     await polled.expect("dispute.closed")
     await polled.assert_clean()
+
+
+async def test_accounts_that_cannot_be_asked_are_in_nobody_s_way(
+    polled: World, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disputes, "ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr(disputes, "ROUNDS_MAX", 5)
+    charge = await sold(polled)
+    account = CreateGatewayAccount("simulator", name="Broken")
+    broken = (await gateway_accounts.create(polled.rt, polled.caller, account))["id"]
+    await polled.fetch(
+        "UPDATE gateway_accounts SET credentials_ciphertext = 'x.unreadable',"
+        " disputes_polled_at = created_at - interval '1 year' WHERE id = $1",
+        broken,
+    )
+    await polled.fetch(
+        "UPDATE gateway_accounts SET disputes_polled_at = created_at WHERE id <> $1", broken
+    )
+    opened(simulator, charge)
+    polled.clock.advance(disputes.POLL_EVERY + timedelta(seconds=1))
+    assert await disputes.poll_due(polled.rt) >= 1
+    await polled.expect("dispute.created")
+
+
+async def test_a_dispute_whose_payment_is_closed_here_is_asked_for_until_that_is_mended(
+    polled: World, simulator: SimulatorProcess, administrator: asyncpg.Connection
+) -> None:
+    customer = await polled.customer("pm_sim_pending_then_succeeds")
+    await polled.subscribe(customer, await polled.price("1000"))
+    await administrator.execute(
+        "UPDATE payment_attempts SET status = 'canceled', settled_at = created_at,"
+        " gateway_reference = NULL, look_up_at = NULL"
+    )
+    await administrator.execute("UPDATE payments SET status = 'requires_payment_method'")
+    await polled.gateway_settles()
+    charge = charge_of(simulator, (await polled.last_attempt()).reference)
+    opened(simulator, charge)
+    for _ in range(3):
+        polled.clock.advance(timedelta(days=4))
+        await disputes.poll_due(polled.rt)
+    assert await rows(polled) == []
+    await (await post_of(polled)).bring(event("charge.succeeded", charge))
+    await inbox_settling.settle_due(polled.rt)
+    [late] = await polled.fetch("SELECT * FROM reconciliation_differences")
+    await reconciliation_repairs.repair(polled.rt, polled.caller, RepairDifference(late["id"]))
+    await disputes.poll_due(polled.rt)
+    [dispute] = await rows(polled)
+    assert (dispute["status"], dispute["withdrawn"]) == ("needs_response", 1000)
