@@ -51,12 +51,17 @@ def due_at(sub: Subscription, lead: timedelta) -> datetime | None:
     return boundary - lead
 
 
-def acts_at(sub: Subscription, lead: timedelta | None, in_vain: datetime | None) -> datetime | None:
-    """When something is billed ahead, or what was `in_vain` since then is taken back; in memory."""
+def acts_at(
+    sub: Subscription, lead: timedelta | None, since: datetime | None, in_vain: datetime | None
+) -> datetime | None:
+    """When something is billed ahead, or what was `in_vain` since then is taken back; in memory.
+
+    It is what it is `since` then: what may be billed only after a change is not billed before it.
+    """
     if sub.billed_in_vain is not None:
         return in_vain
     at = None if lead is None else due_at(sub, lead)
-    return None if at is None or sub.period is None else max(at, sub.period.start)
+    return None if at is None or sub.period is None else max(at, since or sub.period.start)
 
 
 def act(account: Account, now: datetime, new_id: NewId) -> Decision | None:

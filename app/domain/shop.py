@@ -109,6 +109,8 @@ class Shop:
     """The invoices that were made here."""
     leads: dict[UUID, timedelta] = field(default_factory=dict)
     """By subscription: how long before they begin its periods are billed, if before."""
+    since: dict[UUID, datetime] = field(default_factory=dict)
+    """By subscription: when it became what it is, if that was here."""
     in_vain: dict[UUID, datetime] = field(default_factory=dict)
     """By subscription: since when it has a bill whose period does not begin."""
     parked: dict[UUID, str] = field(default_factory=dict)
@@ -324,7 +326,7 @@ class Shop:
         for sub in decision.subscriptions:
             known = self.subscriptions.get(sub.id)
             assert sub.version == (known.version if known else 0) + 1, "a version was passed over"
-            self.subscriptions[sub.id] = sub
+            self.subscriptions[sub.id], self.since[sub.id] = sub, at
             if sub.id not in self.accounts:
                 self._found(sub)
             self._wait(sub.next_action_at, Kind.STEP, sub.id)
@@ -473,7 +475,8 @@ class Shop:
                 return self.desk.due_at(self.invoices[key])
             case Kind.AHEAD:
                 sub, lead = self.subscriptions[key], self.leads.get(key)
-                at = billing_ahead.acts_at(sub, lead, self.in_vain.get(key))
+                since, in_vain = self.since.get(key), self.in_vain.get(key)
+                at = billing_ahead.acts_at(sub, lead, since, in_vain)
                 return None if key in self.parked else at
 
 
