@@ -90,6 +90,10 @@ class Capabilities:
     """A charge that was taken is decided after this long, or a person has to look."""
     manual_capture: bool = True
     partial_capture: bool = True
+    void: bool = True
+    """Money that is held can be given up. Without it, it goes back by itself once nobody captured
+    it, and `void` only says whether it has.
+    """
     partial_refund: bool = True
     multiple_refunds: bool = True
     disputes: News = News.WEBHOOK

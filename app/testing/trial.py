@@ -74,6 +74,14 @@ class Trial:
         """Whether a charge may be sent again after its answer was lost."""
         return isinstance(self.can.charge_repeatability, NativeKey | PerOrder)
 
+    @property
+    def is_repeatable_at_once(self) -> bool:
+        """Whether it may be sent again while the first one is still under way: an order is found
+        again only once look-ups show it.
+        """
+        by_order = isinstance(self.can.charge_repeatability, PerOrder)
+        return self.is_repeatable and not (by_order and self.can.lookup_freshness_seconds)
+
     def needs(self, trait: Trait) -> None:
         """Leave the case, aloud, when the gateway has no such thing."""
         if trait in self.harness.lacks:
@@ -198,6 +206,12 @@ class Trial:
         outcome = await self.ended(request, await self.gateway.charge(request))
         assert isinstance(outcome, Authorized), outcome
         return request, outcome
+
+    async def held_and_voidable(self) -> tuple[ChargeRequest, Authorized]:
+        """Money that is only held, and can be given up."""
+        if not self.can.void:
+            self.leave("what is held there goes back by itself, and not before")
+        return await self.held()
 
     async def charged(self, request: ChargeRequest) -> int:
         """What the ledger says was taken for a charge."""

@@ -10,6 +10,7 @@ from tests.gateways import (
     authorizenet_harness,
     fifth_harness,
     paypal_harness,
+    razorpay_harness,
     simulator_harness,
     stripe_harness,
 )
@@ -24,5 +25,6 @@ HARNESSES: Mapping[str, Opened] = {
     "authorizenet": authorizenet_harness.authorizenet,
     "fifth": fifth_harness.fifth,
     "paypal": paypal_harness.paypal,
+    "razorpay": razorpay_harness.razorpay,
     "stripe": stripe_harness.stripe,
 }

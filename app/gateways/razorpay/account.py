@@ -84,6 +84,7 @@ CAPABILITIES: Final = Capabilities(
     # Two days of notice, then five in which it may be authorised late; the rest is for look-ups.
     pending_seconds_max=10 * DAY_SECONDS,
     partial_capture=False,
+    void=False,
     disputes=News.WEBHOOK,
     method_updates=News.WEBHOOK,
     in_flight_max=20,

@@ -105,7 +105,7 @@ async def test_a_capture_that_comes_again_takes_nothing_more(trial: Trial) -> No
 
 async def test_what_is_held_can_be_given_up_and_not_captured_after(trial: Trial) -> None:
     """Given up twice is given up."""
-    charge, held = await trial.held()
+    charge, held = await trial.held_and_voidable()
     void = VoidRequest(f"v-{charge.attempt_code}", held.gateway_reference)
     assert isinstance(await trial.gateway.void(void), Voided)
     assert isinstance(await trial.gateway.void(void), Voided)
@@ -120,6 +120,20 @@ async def test_what_is_held_can_be_given_up_and_not_captured_after(trial: Trial)
     found = await trial.find(charge, held.gateway_reference)
     assert isinstance(found, Found)
     assert isinstance(found.outcome, Voided), found
+
+
+async def test_what_cannot_be_given_up_is_not_called_given_up(trial: Trial) -> None:
+    """It is held as before, and can be captured."""
+    if trial.can.void:
+        trial.leave("what is held can be given up there")
+    charge, held = await trial.held()
+    refused = await trial.gateway.void(VoidRequest(f"v-{new_code()}", held.gateway_reference))
+    assert isinstance(refused, VoidDeclined), refused
+    assert refused.reason is VoidDeclineReason.NOT_VOIDABLE
+    moved = await trial.harness.moved(charge.attempt_code)
+    assert (moved.charged, moved.held) == (0, AMOUNT)
+    outcome = await trial.ended(charge, await trial.gateway.capture(capture_of(charge, held)))
+    assert isinstance(outcome, Succeeded), outcome
 
 
 async def test_captured_money_is_not_voided(trial: Trial) -> None:

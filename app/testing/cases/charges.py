@@ -245,8 +245,8 @@ async def test_a_replay_of_a_decline_is_no_second_attempt(trial: Trial) -> None:
 
 async def test_the_same_charge_from_many_places_at_once_moves_money_once(trial: Trial) -> None:
     """Whoever comes second is told the first answer, or that it is not known yet; never a no."""
-    if not trial.is_repeatable:
-        trial.leave("a repetition would be a second charge there")
+    if not trial.is_repeatable_at_once:
+        trial.leave("a repetition at the same moment would be a second charge there")
     request = await trial.charge_of()
 
     outcomes = await asyncio.gather(*(trial.gateway.charge(request) for _ in range(PLACES)))

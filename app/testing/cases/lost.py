@@ -230,7 +230,7 @@ async def test_a_lost_capture_is_never_taken_for_an_answer(trial: Trial, fault: 
 @pytest.mark.parametrize("fault", LOSING)
 async def test_a_lost_void_is_never_taken_for_an_answer(trial: Trial, fault: Fault) -> None:
     """Asked again it is given up, once and for all."""
-    charge, held = await trial.held()
+    charge, held = await trial.held_and_voidable()
     trial.line.strike(fault, Verb.VOID, 1)
     request = VoidRequest(f"v-{charge.attempt_code}", held.gateway_reference)
 

@@ -2,8 +2,8 @@
 
 A token's behaviour says how a debit on it ends: `ok`, a reason of failure, `late` (fails unclear
 and is authorised two days later), `late_held` (the same, and stays authorised), `slow:REASON` and
-`slow` (a moment later). `refund_fails` and `refund_pending` succeed, and their refunds do not, or
-not at once.
+`slow` (a moment later), `waits:REASON` and `waits` (by the bank's own timetable, or at `settle`).
+`refund_fails` and `refund_pending` succeed, and their refunds do not, or not at once.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ from tests.gateways.fakes.razorpay.books import (
 )
 
 SLOW_SECONDS = 0.5
-GOOD = frozenset({"ok", "refund_fails", "refund_pending", "slow", "held"})
+WAITS = {"slow": SLOW_SECONDS, "waits": 36 * 3600}
+GOOD = frozenset({"ok", "refund_fails", "refund_pending", "slow", "waits", "held"})
 
 
 def signed(order_id: str, payment_id: str, secret: str) -> str:
@@ -47,8 +48,8 @@ def recurring(books: Books, body: dict[str, Any], secret: str) -> dict[str, Any]
     _check_notice(books, order, token)
     payment = books.payment(order, body, token["method"])
     behaviour = books.behaviours[token["id"]]
-    slowly = SLOW_SECONDS if behaviour.startswith("slow") else books.settle_seconds
-    books.at(books.now() + slowly, lambda: _debit(books, payment, behaviour))
+    wait = WAITS.get(behaviour.partition(":")[0], books.settle_seconds)
+    books.at(books.now() + wait, lambda: _debit(books, payment, behaviour))
     books.catch_up()
     if payment["status"] == "failed" and behaviour.startswith("at_once:"):
         raise Refused(
@@ -75,10 +76,22 @@ def _check_notice(books: Books, order: dict[str, Any], token: dict[str, Any]) ->
         raise Refused("BAD_REQUEST_MANDATE_PROMISED_DEBIT_DATE_NOT_HONOURED", reason="NA")
 
 
+def settle(books: Books) -> None:
+    """The banks decide at once whatever they are at work on; no time passes."""
+    for payment in list(books.payments.values()):
+        if payment["token_id"] is not None:
+            _debit(books, payment, books.behaviours[payment["token_id"]])
+    for made in list(books.refunds.values()):
+        _process(books, made, books.payments[made["payment_id"]])
+
+
 def _debit(books: Books, payment: dict[str, Any], behaviour: str) -> None:
+    if payment["status"] != "created":
+        return
     token = books.tokens[payment["token_id"]]
     standing = token["recurring_details"]["status"]
-    behaviour = behaviour.removeprefix("at_once:").removeprefix("slow:")
+    for prefix in ("at_once:", "slow:", "waits:"):
+        behaviour = behaviour.removeprefix(prefix)
     if standing in {"cancelled", "paused"} or token.get("deleted"):
         books.fail(payment, "mandate_not_active")
     elif behaviour in GOOD:
@@ -161,6 +174,8 @@ def _refund(books: Books, payment: dict[str, Any], body: dict[str, Any]) -> dict
 
 
 def _process(books: Books, made: dict[str, Any], payment: dict[str, Any]) -> None:
+    if made["status"] != "pending":
+        return
     made |= {"status": "processed", "acquirer_data": {"arn": "10000000000000"}}
     books.moved.append(
         {
@@ -169,6 +184,7 @@ def _process(books: Books, made: dict[str, Any], payment: dict[str, Any]) -> Non
             "reference": made["receipt"],
             "amount": made["amount"],
             "currency": made["currency"],
+            "created_at": made["created_at"],
         }
     )
     books.tell("refund.processed", refund=made, payment=payment)

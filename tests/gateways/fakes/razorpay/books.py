@@ -331,6 +331,7 @@ class Books:
                     "reference": order["receipt"],
                     "amount": payment["amount"],
                     "currency": payment["currency"],
+                    "created_at": payment["created_at"],
                 }
             )
         self.tell("payment.captured", payment=payment)

@@ -285,6 +285,8 @@ class Fake:
                 self.webhook |= body.get("webhook", {})
             case "advance":
                 books.advance(body["seconds"])
+            case "settle":
+                bank.settle(books)
             case "forget":
                 books.events.clear()
                 self.calls.clear()
