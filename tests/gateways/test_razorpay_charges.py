@@ -44,6 +44,7 @@ from app.gateways.requests import (
     CaptureRequest,
     ChargeRequest,
     CustomerDetails,
+    MethodReference,
     PaymentQuery,
     RefundQuery,
     VoidRequest,
@@ -234,6 +235,29 @@ async def test_a_debit_that_razorpay_finds_too_early_is_asked_for_again(
     request = charge_of(customer, razorpay.token(customer))
     assert await gateway.charge(request) == NotExecuted("notice_too_fresh", 3600)
     assert isinstance(await gateway.charge(request), Succeeded)
+
+
+async def test_a_token_that_the_customer_deleted_is_declined_before_it_is_announced(
+    indian: RazorpayGateway, razorpay: RazorpayFake, customer: str
+) -> None:
+    token = razorpay.token(customer)
+    await indian.detach_payment_method(MethodReference(token, customer), idempotency_key="k")
+    request = charge_of(customer, token)
+
+    outcome = await indian.charge(request)
+
+    assert isinstance(outcome, Declined)
+    assert outcome.info.category == "hard"
+    assert not [o for o in razorpay.ask("orders") if o["receipt"] == request.attempt_code]
+
+
+async def test_an_order_that_is_refused_for_another_reason_than_its_token_is_no_decline(
+    indian: RazorpayGateway, razorpay: RazorpayFake, customer: str
+) -> None:
+    said = "Receipt is too long."
+    razorpay.fault("refused", status=400, description=said, operations=["order"])
+    with pytest.raises(InvalidRequestError, match=said):
+        await indian.charge(charge_of(customer, razorpay.token(customer)))
 
 
 async def test_bank_mandates_and_other_currencies_are_not_announced(

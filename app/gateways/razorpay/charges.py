@@ -81,12 +81,27 @@ async def charge(wire: Wire, keys: Keys, request: ChargeRequest) -> Outcome:
     contact = await _contact(wire, request)
     if not isinstance(contact, Contact):
         return contact
-    made = known.orders[0] if known.orders else None
-    order = made or await orders.create(wire, order_body(keys, request, known.now))
-    if not isinstance(order, Order):  # without an order that we know of, nothing is charged
-        return NotExecuted(f"order_{order.cause}")
+    order = known.orders[0] if known.orders else await _order(wire, keys, request, known.now)
+    if not isinstance(order, Order):
+        return order
     not_now = _not_now(order, known.now, begun)
     return not_now or await _debit(wire, keys, request, order, contact)
+
+
+async def _order(
+    wire: Wire, keys: Keys, request: ChargeRequest, now: datetime | None
+) -> Order | Declined | NotExecuted:
+    """The attempt's order, made now; refused where it is to announce a debit of a token that is
+    none any more. Without an order that we know of, nothing is charged.
+    """
+    try:
+        made = await orders.create(wire, order_body(keys, request, now))
+    except InvalidRequestError:
+        unusable = await vault.why_unusable(wire, request)
+        if unusable is None:
+            raise
+        return Declined(unusable)
+    return made if isinstance(made, Order) else NotExecuted(f"order_{made.cause}")
 
 
 def _not_now(order: Order, now: datetime | None, begun: float) -> Pending | NotExecuted | None:

@@ -218,7 +218,7 @@ class Books:
             raise Refused("The amount must be at least INR 1.00", field="amount")
         notice = body.get("notification")
         if notice is not None:
-            if notice["token_id"] not in self.tokens:
+            if self.tokens.get(notice["token_id"], {"deleted": True}).get("deleted"):
                 raise Refused("The id provided does not exist")
             notice = {
                 **notice,
