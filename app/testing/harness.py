@@ -276,7 +276,7 @@ class Harness(Protocol):
 
     async def settle(self) -> None:
         """Let everything that takes its time at the gateway come to its end now: what is pending,
-        the day's settlement, a look-up's delay.
+        the day's settlement, a look-up's delay, the time between a notice and its debit.
         """
         ...
 

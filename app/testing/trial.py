@@ -99,22 +99,44 @@ class Trial:
         *,
         is_captured: bool = True,
     ) -> ChargeRequest:
-        """A charge that nobody has made before; without `kept`, of a method that works."""
+        """A charge that nobody has made before; without `kept`, of a method that works. Where
+        charges are announced first, this one has been, for long enough.
+        """
         method = kept or await self.harness.keep(Behaviour.OK)
+        request = self.unannounced(method, amount_minor, currency, is_captured=is_captured)
+        if self.lead_time_seconds(request):
+            announced = await self.gateway.charge(request)
+            if isinstance(announced, Pending):
+                await self.harness.settle()
+        return request
+
+    def unannounced(
+        self,
+        kept: Kept,
+        amount_minor: int = AMOUNT,
+        currency: str | None = None,
+        *,
+        is_captured: bool = True,
+    ) -> ChargeRequest:
+        """A charge of which the gateway has heard nothing."""
         code = new_code()
         return ChargeRequest(
             attempt_code=code,
             idempotency_key=f"contract-{code}",
             amount_minor=amount_minor,
             currency=currency or self.harness.currency,
-            payment_method_reference=method.reference,
+            payment_method_reference=kept.reference,
             invoice_number=f"INV-{code[-8:]}",
             description="Team plan, May",
             sequence=Sequence.SUBSEQUENT,
-            customer_reference=method.customer_reference,
-            customer=method.customer,
+            customer_reference=kept.customer_reference,
+            customer=kept.customer,
             is_captured=is_captured,
         )
+
+    def lead_time_seconds(self, request: ChargeRequest) -> int:
+        """How long before its moment a charge is announced; 0: it is not."""
+        return self.can.lead_time_seconds(request.method_type, request.currency)
 
     def refund_of(
         self, charge: ChargeRequest, paid: Succeeded, amount_minor: int | None = None

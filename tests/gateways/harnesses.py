@@ -26,5 +26,6 @@ HARNESSES: Mapping[str, Opened] = {
     "fifth": fifth_harness.fifth,
     "paypal": paypal_harness.paypal,
     "razorpay": razorpay_harness.razorpay,
+    "razorpay_unannounced": razorpay_harness.razorpay_unannounced,
     "stripe": stripe_harness.stripe,
 }

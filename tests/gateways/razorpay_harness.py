@@ -1,7 +1,7 @@
 """Razorpay under the contract: the fake with its own books, judged by the SDK's oracle.
 
-The account gives no pre-debit notices, as one outside India, so that a charge can be asked for at
-once: what is announced has stories of its own (`test_razorpay_charges.py`).
+Once as an account in India, whose charges are announced to the customer before they are asked for;
+and once as one outside India, which announces nothing.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ BEHAVIOURS = {
     Behaviour.REFUND_FAILS: "refund_fails",
 }
 LACKS = {
-    Trait.REQUIRES_ACTION: "a bank asks its customer by itself, and the charge is pending meanwhile",
+    Trait.REQUIRES_ACTION: "a bank asks its customer by itself; the charge is pending meanwhile",
     Trait.REFUND_COMES_BACK: "a refund that was processed is final there",
     Trait.WEBHOOK_TIME: "its deliveries are signed without the time of sending",
     Trait.WEBHOOK_MODE: "its deliveries name no mode: test and live have secrets of their own",
@@ -116,6 +116,7 @@ class RazorpayHarness:
     """The fake, as its own process."""
 
     fake: RazorpayFake
+    pre_debit_notice: str
     gateway: str = "razorpay"
     currency: str = "INR"
     lacks: Mapping[Trait, str] = field(default_factory=lambda: LACKS)
@@ -144,14 +145,18 @@ class RazorpayHarness:
         return AccountSettings(
             AccountMode.TEST,
             credentials={"key_secret": SecretStr(secret)},
-            options={"key_id": KEY_ID, "account_id": ACCOUNT, "pre_debit_notice": "none"},
+            options={
+                "key_id": KEY_ID,
+                "account_id": ACCOUNT,
+                "pre_debit_notice": self.pre_debit_notice,
+            },
             webhook_secrets=tuple(map(SecretStr, known)),
             base_url=base_url,
         )
 
     def verb(self, sent: Sent) -> Verb | None:
         path = urlsplit(sent.path).path.removeprefix("/v1")
-        if (sent.method, path) == ("POST", "/orders"):  # with the terms of a mandate, or for a debit
+        if (sent.method, path) == ("POST", "/orders"):  # of a set-up: with a mandate's terms
             return Verb.SETUP if "token" in orjson.loads(sent.body) else None
         return next(
             (
@@ -254,7 +259,15 @@ class RazorpayHarness:
 
 @asynccontextmanager
 async def razorpay(tmp_path: Path) -> AsyncIterator[RazorpayHarness]:
-    """One order for each charge; the oracle may have had no complaint."""
+    """Rupees on Indian cards: an order with a notice, and its debit once that is old enough."""
     with start_razorpay(tmp_path) as fake:
-        yield RazorpayHarness(fake)
+        yield RazorpayHarness(fake, "required")
+        assert fake.violations() == []
+
+
+@asynccontextmanager
+async def razorpay_unannounced(tmp_path: Path) -> AsyncIterator[RazorpayHarness]:
+    """An order and its debit at once."""
+    with start_razorpay(tmp_path) as fake:
+        yield RazorpayHarness(fake, "none")
         assert fake.violations() == []

@@ -6,8 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from app.gateways.base import AccountMode, AccountSettings, ConfigurationError
-from app.gateways.registry import names, open_gateway
+from app.gateways.registry import BUILT_IN, names, open_gateway
 from tests.gateways import fifth_harness
+from tests.gateways.harnesses import HARNESSES
 
 LIVE = AccountSettings(AccountMode.LIVE)
 PLUGIN = """
@@ -36,6 +37,10 @@ def install(site: Path, package: str, entry_points: str) -> None:
 async def test_the_simulator_is_refused_for_a_live_account() -> None:
     with pytest.raises(ConfigurationError, match="moves no real money"):
         open_gateway("simulator", LIVE)
+
+
+def test_every_gateway_of_ours_is_held_to_the_contract() -> None:
+    assert BUILT_IN.keys() <= HARNESSES.keys()
 
 
 async def test_an_unknown_gateway_is_refused_with_the_names_there_are() -> None:

@@ -214,6 +214,29 @@ async def test_a_pending_charge_is_pending_until_it_ends(
     assert await trial.charged(request) == (AMOUNT if ending is Succeeded else 0)
 
 
+async def test_a_charge_that_is_announced_takes_nothing_before_its_time(trial: Trial) -> None:
+    """It is pending, asked for again and again it is the same; then it is taken once."""
+    request = trial.unannounced(await trial.harness.keep(Behaviour.OK))
+    if not trial.lead_time_seconds(request):
+        trial.leave("charges are not announced there")
+
+    waiting = await trial.gateway.charge(request)
+    assert isinstance(waiting, Pending), waiting
+    assert waiting.expected_by is not None
+    assert await trial.gateway.charge(request) == waiting
+    found = await trial.find(request, waiting.gateway_reference)
+    assert isinstance(found, Found)
+    assert found.outcome == waiting
+    assert not trial.line.asked(Verb.CHARGE)
+    assert await trial.charged(request) == 0
+
+    await trial.harness.settle()
+    taken = await trial.ended(request, await trial.gateway.charge(request))
+    assert isinstance(taken, Succeeded), taken
+    moved = await trial.harness.moved(request.attempt_code)
+    assert (moved.charged, moved.times) == (AMOUNT, 1)
+
+
 async def test_a_replay_gets_the_first_answer_and_moves_nothing_more(trial: Trial) -> None:
     """Where the gateway knows keys or orders: three calls, one charge."""
     if not trial.is_repeatable:

@@ -287,12 +287,8 @@ class Fake:
                 books.advance(body["seconds"])
             case "settle":
                 bank.settle(books)
-            case "forget":
-                books.events.clear()
-                self.calls.clear()
-                self.told = 0
-            case "forget_keys":
-                books.keys.clear()
+            case "forget" | "forget_keys":
+                self.forget(what)
             case "token":
                 return public_token(books.token(**body))
             case "standing":
@@ -304,6 +300,14 @@ class Fake:
             case _:
                 raise KeyError(what)
         return {}
+
+    def forget(self, what: str) -> None:
+        if what == "forget_keys":
+            self.books.keys.clear()
+            return
+        self.books.events.clear()
+        self.calls.clear()
+        self.told = 0
 
     def delivery(self, event: dict[str, Any], number: int) -> dict[str, Any]:
         """An event as it travels: the body ends with a newline, and that is signed too."""
