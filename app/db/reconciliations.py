@@ -405,6 +405,23 @@ async def mark(
     )
 
 
+async def not_refunded(tx: Tx, difference_id: UUID, why: str, *, is_refused: bool) -> None:
+    """Open it once more, its refund having come to nothing; `is_refused`: by the gateway's word, so
+    that only a person may ask for it again.
+    """
+    await tx.run(
+        """
+        UPDATE reconciliation_differences
+           SET status = 'open', note = $2, sent_at = CASE WHEN $3 THEN sent_at END,
+               version = version + 1
+         WHERE merchant_id = current_setting('app.merchant_id')::uuid AND id = $1
+        """,
+        difference_id,
+        f"not refunded: {why}",
+        is_refused,
+    )
+
+
 async def repairing(tx: Tx, now: datetime) -> list[Row]:
     """The differences whose repair has no answer from the gateway yet: those that were tried the
     longest ago, so that none that is stuck is in the way of the others.
@@ -423,8 +440,8 @@ async def repairing(tx: Tx, now: datetime) -> list[Row]:
 
 
 async def late_money(tx: Tx, now: datetime) -> list[Row]:
-    """The open differences that a merchant's settings may decide: money taken late, or twice; those
-    that were tried the longest ago.
+    """The open differences that a merchant's settings may decide: money taken late, or twice, whose
+    refund was not refused; those that were tried the longest ago.
     """
     return await tx.fetch(
         """
@@ -432,6 +449,7 @@ async def late_money(tx: Tx, now: datetime) -> list[Row]:
             SELECT n.merchant_id, n.id, m.mode FROM reconciliation_differences n
               JOIN merchants m ON m.id = n.merchant_id
              WHERE n.status = 'open' AND n.kind IN ('charge_after_closing', 'charged_twice')
+               AND n.sent_at IS NULL
                AND m.billing_settings ->> 'late_payments' IN ('apply', 'refund')
              ORDER BY n.tried_at NULLS FIRST, n.created_at LIMIT $1
                FOR NO KEY UPDATE OF n SKIP LOCKED

@@ -323,6 +323,7 @@ RECORDED: Final[Mapping[Repair, Callable[[Tx, Row, datetime], Awaitable[None]]]]
     Repair.APPLY: _apply,
     Repair.RECORD: _record,
 }
+NEVER_MADE: Final = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
 
 
 # ── what is asked of the gateway ──────────────────────────────────────────────────────────────────
@@ -365,8 +366,7 @@ async def _give_back(rt: Runtime, row: Row, now: datetime, *, first: bool) -> No
         outcome = await refund_calls.send(gateway, request, again=True)
         await _given_back(rt, row, outcome, now)
     elif found == NotFound(definitive=True) and gateway.capabilities.absence_is_proof(age):
-        absent = RefundDeclined(RefundDeclineReason.GENERIC, "never_executed")
-        await _given_back(rt, row, absent, now)
+        await _given_back(rt, row, NEVER_MADE, now)
 
 
 async def _given_back(rt: Runtime, row: Row, outcome: RefundOutcome, now: datetime) -> None:
@@ -379,7 +379,8 @@ async def _given_back(rt: Runtime, row: Row, outcome: RefundOutcome, now: dateti
                 await rows.mark(tx, row["id"], "repaired", now)
                 await resolved(tx, row["merchant_id"], row["id"], now)
             case RefundDeclined(gateway_code=code):
-                await rows.mark(tx, row["id"], "open", now, note=f"not refunded: {code}")
+                is_refused = outcome != NEVER_MADE
+                await rows.not_refunded(tx, row["id"], code, is_refused=is_refused)
             case _:
                 await rows.mark(tx, row["id"], "repairing", now, note="the answer is not known")
 

@@ -290,6 +290,44 @@ async def test_or_goes_back_and_by_the_merchants_setting_without_a_person(
     assert found["status"] == "open"
 
 
+async def test_what_the_gateway_will_not_give_back_waits_for_a_person_and_is_asked_for_once(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    await dials(world, late_payments="refund")
+    await world.subscribed("1000")
+    [attempt] = await world.attempts()
+    body = {"amount": 1000, "currency": "EUR", "payment_method": "pm_sim_refund_fails"}
+    elsewhere(simulator, str(began), reference=attempt["reference"], **body)
+    [found] = await compared(world, began)
+    assert found["kind"] == "charged_twice"
+    assert await reconciliation_repairs.by_policy(world.rt) == 1
+    assert await reconciliation_repairs.by_policy(world.rt) == 0
+    [left] = await compared(world, began)
+    assert (left["status"], left["note"]) == ("open", "not refunded: generic")
+    assert (await mend(world, left, Repair.APPLY))["status"] == "repaired"
+    assert world.refunded() == []
+
+
+async def test_what_never_got_to_the_gateway_is_given_back_by_the_setting_after_all(
+    world: World, simulator: SimulatorProcess, began: datetime, administrator: asyncpg.Connection
+) -> None:
+    await administrator.execute(
+        "UPDATE gateway_accounts SET settings ="
+        """ (settings::jsonb || '{"options": {"repeating": "none"}}')::json"""
+    )
+    await dials(world, late_payments="refund")
+    await closed_too_early(world, administrator)
+    await compared(world, began)
+    simulator.set_fault("error_500_before", operations=["refund"])
+    assert await reconciliation_repairs.by_policy(world.rt) == 1
+    simulator.clear_faults()
+    world.clock.advance(timedelta(minutes=2))
+    await reconciliation_repairs.go_on(world.rt)
+    assert await reconciliation_repairs.by_policy(world.rt) == 1
+    assert await compared(world, began) == []
+    assert world.refunded() == [1000]
+
+
 async def test_a_refund_whose_answer_is_lost_is_found_and_not_made_again(
     world: World, simulator: SimulatorProcess, began: datetime
 ) -> None:
