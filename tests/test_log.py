@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app import ids, log
+from app import log
 
 SECRET_PART = (
     "Zx-9_Qw7-Rt5_Yu3-Io1_Pa2-Sd4_Fg6-Hj8_KlM0n"  # as random as ours, with all that is in them
@@ -31,7 +31,7 @@ def logger() -> Iterator[Any]:
     [
         f"sk_live_{SECRET_PART}",
         f"pk_test_{SECRET_PART}",
-        f"{ids.show('pl', ids.new_id())}_{SECRET_PART}",
+        f"pl_01m8p8wjb9eegaqxj594b67nbb_{SECRET_PART}",
         f"ct_{SECRET_PART}",
         f"ol_{SECRET_PART}",
         f"oc_{SECRET_PART}",

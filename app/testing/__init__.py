@@ -2,3 +2,7 @@
 
 Begin with `app.testing.harness`; docs/gateways.md tells the way.
 """
+
+import pytest
+
+pytest.register_assert_rewrite("app.testing.cases")

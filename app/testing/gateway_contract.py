@@ -31,7 +31,6 @@ ABOUT: Final = (
 )
 """The modules of `app.testing.cases`."""
 
-pytest.register_assert_rewrite("app.testing.cases")
 for _about in ABOUT:
     for _name, _case in vars(import_module(f"app.testing.cases.{_about}")).items():
         if _name.startswith("test_"):
