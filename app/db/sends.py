@@ -17,12 +17,13 @@ ABSENT_FROM: Final = ("payment_attempts", "refunds")
 
 async def mark_sent(tx: Tx, key: Key, mark: str, before: datetime | None, now: datetime) -> bool:
     """Write down, before it is done, that an attempt is sent again, or its capture; False where
-    somebody else is doing so since `before`.
+    somebody else is doing so since `before`, or it is in flight no more.
     """
     assert mark in MARKS
     marked = await tx.run(
         f"UPDATE payment_attempts SET {mark} = $4 WHERE merchant_id = $1 AND id = $2"
-        f" AND {mark} IS NOT DISTINCT FROM $3",
+        f" AND {mark} IS NOT DISTINCT FROM $3"
+        " AND status IN ('processing', 'unknown', 'requires_action')",
         *key,
         before,
         now,

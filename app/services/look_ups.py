@@ -275,10 +275,12 @@ async def _wait(
 
 
 async def _close(rt: Runtime, attempt: Attempt, now: datetime) -> None:
-    """It was never executed; unless the gateway had given it a name, or somebody was quicker."""
+    """It was never executed; unless the gateway had given it a name, or somebody was quicker: to
+    settle it, or to send it once more than was looked for.
+    """
     async with rt.db.begin_system() as tx:
         [(fresh, payment)] = await payments.lock_attempts(tx, [(attempt.merchant_id, attempt.id)])
-        if fresh.look_up_at is None:
+        if fresh.look_up_at is None or fresh.last_sent_at != attempt.last_sent_at:
             return
         if fresh.gateway_reference is not None:
             detail = f"the gateway does not know its own {fresh.gateway_reference} any more"

@@ -202,6 +202,8 @@ async def _close(tx: Tx, waiting: Waiting, taken: Succeeded | None) -> None:
     key = (waiting.attempt.merchant_id, waiting.attempt.id)
     [(fresh, payment)] = await payments.lock_attempts(tx, [key])
     _check_stuck(fresh)
+    if fresh.last_sent_at != waiting.attempt.last_sent_at:
+        raise Conflict("It was sent again meanwhile.", code="payment_too_recent")
     if fresh.status not in IN_FLIGHT:
         return
     [bill] = await payments.load_bills(tx, [payment])

@@ -3,15 +3,19 @@
 The judge is the simulator's own ledger, which really forgets keys where a gateway has none.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 
-from app.services import customers, payment_methods, refunds
+from app.db import sends
+from app.services import customers, look_ups, payment_methods, refunds
 from tests.simulator import SimulatorProcess
-from tests.world import PAID, World, open_world
+from tests.world import PAID, World, open_world, until
 
 UNKNOWN = ("subscription.created", "invoice.finalized", "payment.unknown")
 ACTIVE = (*PAID, "subscription.activated")
@@ -82,6 +86,53 @@ async def test_what_did_not_happen_is_charged_anew_only_once_its_absence_is_proo
     assert (first["status"], second["status"]) == ("canceled", "succeeded")
     assert world.charged() == [(1000, "EUR")]
     await world.assert_clean()
+
+
+async def test_what_another_worker_sends_again_meanwhile_is_not_closed(
+    world: World, simulator: SimulatorProcess
+) -> None:
+    """A look-up outlives its lease: what it saw was so before the other call."""
+    await world.speak_as("none")
+    simulator.set_fault("error_500_before", count=1)
+    await world.subscribe(await world.customer(card(world)), await world.price("1000"))
+    await world.expect(*UNKNOWN)
+    await world.advance(seconds=30, expect=[])
+    await world.advance(seconds=120, expect=[])
+    world.clock.advance(timedelta(minutes=10))
+    looking = await looking_slowly(world, simulator)
+    attempt = await world.last_attempt()
+    async with world.rt.db.begin_system() as tx:
+        key = attempt.merchant_id, attempt.id
+        assert await sends.mark_sent(tx, key, "last_sent_at", None, world.now)
+    await looking
+    assert (await world.last_attempt()).status == "unknown"
+    assert [payment["status"] for payment in await world.payments()] == ["unknown"]
+
+
+async def test_what_was_closed_meanwhile_is_not_sent_again(
+    world: World, simulator: SimulatorProcess, administrator: asyncpg.Connection
+) -> None:
+    simulator.set_fault("error_500_before", count=1)
+    await world.subscribe(await world.customer(card(world)), await world.price("1000"))
+    await world.expect(*UNKNOWN)
+    world.clock.advance(timedelta(minutes=1))
+    looking = await looking_slowly(world, simulator)
+    await administrator.execute(
+        "UPDATE payment_attempts SET status = 'canceled', settled_at = $1, look_up_at = NULL",
+        world.now,
+    )
+    await administrator.execute("UPDATE payments SET status = 'requires_payment_method'")
+    await looking
+    assert world.charges() == []
+    assert (await world.last_attempt()).last_sent_at is None
+
+
+async def looking_slowly(world: World, simulator: SimulatorProcess) -> "asyncio.Task[int]":
+    """A look-up that the gateway is at just now."""
+    simulator.set_fault("latency", delay_ms=500, operations=["lookup"], count=1)
+    looking = asyncio.create_task(look_ups.resolve_due(world.rt))
+    await until(lambda: simulator.request("GET", "/v1/faults")["faults"][0]["count"] == 0)
+    return looking
 
 
 @pytest.mark.parametrize("kind", KINDS)

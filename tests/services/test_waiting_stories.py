@@ -430,6 +430,20 @@ async def test_nobody_s_word_is_taken_once_the_gateway_is_asked_again(
     assert (await attempt(world))["status"] == "unknown"
 
 
+async def test_nobody_s_word_is_taken_once_it_was_sent_again(
+    world: World, simulator: SimulatorProcess
+) -> None:
+    payment = await stuck(world, simulator)
+    simulator.set_fault("latency", delay_ms=500, operations=["lookup"], count=1)
+    saying = asyncio.create_task(world.resolve(payment))
+    await until(lambda: simulator.request("GET", "/v1/faults")["faults"][0]["count"] == 0)
+    async with world.rt.db.begin(world.caller.merchant_id) as tx:
+        await tx.run("UPDATE payment_attempts SET last_sent_at = $1 WHERE look_ups > 0", world.now)
+    with pytest.raises(Conflict, match="sent again meanwhile"):
+        await saying
+    assert (await attempt(world))["status"] == "unknown"
+
+
 async def test_while_there_is_something_to_find_out_nobody_s_word_is_taken(
     world: World, simulator: SimulatorProcess
 ) -> None:
