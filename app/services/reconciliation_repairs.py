@@ -250,7 +250,7 @@ async def _record(tx: Tx, row: Row, now: datetime) -> None:
             else:
                 await _returned(tx, row, -more, "changed at the gateway", now)
         case Kind.CHARGE_MISSING_THERE | Kind.CHARGE_UNDONE_THERE:
-            await _returned(tx, row, row["amount_here"], "undone at the gateway", now)
+            await _rest_returned(tx, row, now)
         case Kind.REFUND_UNDONE_THERE:
             theirs = row["gateway_reference"]
             back = RefundDeclined(RefundDeclineReason.GENERIC, "undone_at_the_gateway", theirs)
@@ -289,6 +289,21 @@ async def _fee(tx: Tx, row: Row, now: datetime) -> None:
         abs(more),
     )
     await decisions.record(tx, [Decision(row["merchant_id"], entries=(entry,))], now)
+
+
+async def _rest_returned(tx: Tx, row: Row, now: datetime) -> None:
+    """Of a charge that the gateway has let go of, what had not been refunded is not with us either.
+    Raises Conflict while a refund of it is on its way.
+    """
+    payment = await payments.lock(tx, row["payment_id"])
+    if payment.amount_refund_reserved:
+        raise Conflict(
+            "A refund of it is on its way; how much is left is known after that.",
+            code="refund_in_flight",
+        )
+    left = min(row["amount_here"], payment.refundable)
+    if left > 0:
+        await _returned(tx, row, left, "undone at the gateway", now)
 
 
 async def _returned(tx: Tx, row: Row, amount: int, why: str, now: datetime) -> None:

@@ -10,9 +10,16 @@ import asyncpg
 import pytest
 
 from app.clock import SystemClock
+from app.domain import reconciling
 from app.domain.errors import BillingError
 from app.domain.reconciling import Repair
-from app.services import inbox_settling, payments, reconciliation, reconciliation_repairs
+from app.services import (
+    differences,
+    inbox_settling,
+    payments,
+    reconciliation,
+    reconciliation_repairs,
+)
 from app.services.reconciliation import CreateReconciliation
 from app.services.reconciliation_repairs import RepairDifference
 from tests.gateway_events import charge_of, event, post_of
@@ -478,6 +485,44 @@ async def test_what_the_gateway_does_not_know_is_written_out_of_our_books(
     assert payment["amount_refunded"] == 1000
     [left] = await compared(world, began)
     assert left["kind"] == "charge_unknown_here"
+
+
+@pytest.mark.parametrize("refunded", [400, 1000])
+async def test_of_what_the_gateway_let_go_of_only_the_rest_is_written_out_of_our_books(
+    world: World, began: datetime, administrator: asyncpg.Connection, refunded: int
+) -> None:
+    await world.subscribed("1000")
+    [payment] = await world.payments()
+    await world.refund(payment["id"], refunded)
+    [attempt] = await world.attempts()
+    place = attempt["merchant_id"], attempt["gateway_account_id"]
+    gone = reconciling.undone(await world.last_attempt())
+    await differences.noticed(world.rt, place, [gone])
+    [found] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert (found["kind"], found["amount_here"]) == ("charge_undone_there", 1000)
+    assert (await mend(world, found))["status"] == "repaired"
+    [payment] = await world.payments()
+    assert (payment["amount_refunded"], payment["amount_refund_reserved"]) == (1000, 0)
+    await world.assert_clean(but=("nothing_overdue",))
+
+
+async def test_what_the_gateway_let_go_of_waits_for_a_refund_that_is_on_its_way(
+    world: World, simulator: SimulatorProcess, began: datetime
+) -> None:
+    """How much is left is known only once that has gone out, or has not."""
+    await world.subscribed("1000")
+    [payment] = await world.payments()
+    simulator.set_fault("error_500_before", operations=["refund"])
+    await world.refund(payment["id"], 400)
+    attempt = await world.last_attempt()
+    place = attempt.merchant_id, attempt.gateway_account_id
+    await differences.noticed(world.rt, place, [reconciling.undone(attempt)])
+    [found] = await world.fetch("SELECT * FROM reconciliation_differences")
+    with pytest.raises(BillingError) as refused:
+        await mend(world, found)
+    assert refused.value.code == "refund_in_flight"
+    [left] = await world.fetch("SELECT * FROM reconciliation_differences")
+    assert left["status"] == "open"
 
 
 async def test_a_difference_is_dismissed_with_a_word_and_stays_away(
