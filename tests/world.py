@@ -419,11 +419,18 @@ class World:
 
     async def assert_clean(self, *, but: Collection[str] = ()) -> None:
         """The books hold every promise that the audit knows, and the gateway's own agree."""
-        report = await audit.run(self.rt, self.caller.merchant_id)
-        found = [f for f in report.findings if f.exceptions and f.name not in but]
+        found = [finding for finding in await self._exceptions() if finding.name not in but]
         assert not found, found
         if self.simulator is not None and not but:
             await self.assert_gateway_agrees()
+
+    async def broken(self) -> list[str]:
+        """The names of the promises that our books do not hold."""
+        return [finding.name for finding in await self._exceptions()]
+
+    async def _exceptions(self) -> list[audit.Finding]:
+        report = await audit.run(self.rt, self.caller.merchant_id)
+        return [finding for finding in report.findings if finding.exceptions]
 
     async def assert_gateway_agrees(self) -> None:
         """Every unit that moved there is in our books, under its name, once; and no other."""

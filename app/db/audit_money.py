@@ -195,17 +195,37 @@ MONEY: Final = (
     ),
     Check(
         "nothing_awaits_review",
-        "No attempt or refund waits for a person to find out what became of it.",
+        "No attempt or refund waits for a person to find out what became of it; but for those that "
+        "are over, and whose differences from the gateway's books are mended.",
         """
         SELECT a.merchant_id, a.id::text || ': ' || coalesce(a.detail, '') AS what
           FROM payment_attempts a
-         WHERE {mine:a} AND (a.detail LIKE 'manual_review:%'
-                OR (a.status IN ('processing', 'unknown', 'requires_action')
-                    AND a.look_up_at IS NULL))
+          LEFT JOIN (SELECT d.merchant_id, d.payment_attempt_id,
+                            bool_and(d.resolved_at IS NOT NULL) AS is_mended
+                       FROM reconciliation_differences d
+                      WHERE {mine:d} AND d.kind IN ('charged_twice', 'charge_after_closing',
+                                                    'charge_undone_there')
+                      GROUP BY 1, 2) about
+            ON about.merchant_id = a.merchant_id AND about.payment_attempt_id = a.id
+         WHERE {mine:a}
+           AND CASE WHEN a.status IN ('processing', 'unknown', 'requires_action')
+                    THEN a.detail LIKE 'manual_review:%' OR a.look_up_at IS NULL
+                    ELSE a.detail LIKE 'manual_review:%' AND about.is_mended IS NOT TRUE END
         UNION ALL
         SELECT r.merchant_id, r.id::text || ': ' || coalesce(r.detail, '') FROM refunds r
-         WHERE {mine:r} AND (r.detail LIKE 'manual_review:%'
-                OR (r.status IN ('processing', 'unknown') AND r.look_up_at IS NULL))
+          LEFT JOIN (SELECT d.merchant_id, d.gateway_account_id, d.our_reference,
+                            bool_and(d.resolved_at IS NOT NULL) AS is_mended
+                       FROM reconciliation_differences d
+                      WHERE {mine:d} AND d.kind IN ('refund_unknown_here', 'refund_undone_there',
+                                                    'refund_after_closing')
+                      GROUP BY 1, 2, 3) about
+            ON about.merchant_id = r.merchant_id
+           AND about.gateway_account_id = r.gateway_account_id
+           AND about.our_reference = r.reference
+         WHERE {mine:r}
+           AND CASE WHEN r.status IN ('processing', 'unknown')
+                    THEN r.detail LIKE 'manual_review:%' OR r.look_up_at IS NULL
+                    ELSE r.detail LIKE 'manual_review:%' AND about.is_mended IS NOT TRUE END
         """,
     ),
     Check(
