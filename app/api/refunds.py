@@ -13,8 +13,10 @@ from app.api.objects import Refund
 from app.api.pages import Created
 from app.db.views import REFUND
 from app.domain.refund import Destination, Status
-from app.services import refunds
+from app.services import refund_verdicts, refunds
+from app.services.refund_verdicts import ResolveRefund
 from app.services.refunds import CreateRefund
+from app.services.verdicts import Verdict
 
 router = APIRouter(prefix="/v1/refunds", tags=["refunds"], route_class=Endpoint)
 
@@ -35,6 +37,16 @@ class RefundCreate(Input):
 
     def command(self) -> CreateRefund:
         return CreateRefund(self.payment_id, self.amount, self.reason, self.destination)
+
+
+class RefundResolve(Input):
+    outcome: Annotated[Verdict, Field(description="What you found out at the gateway.")]
+    gateway_reference: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=255, description="The refund that it made: its own id of it."
+        ),
+    ] = None
 
 
 class RefundList(ListOf[Refund]):
@@ -64,3 +76,14 @@ async def list_refunds(ask: Asked, query: Annotated[RefundsQuery, Query()]) -> R
 async def get_refund(ask: Asked, refund_id: c.RefundRef) -> Response:
     """Get a refund."""
     return await ask.one(REFUND, refund_id)
+
+
+@router.post("/{refund_id}/resolve", operation_id="resolve_refund", response_model=Refund)
+async def resolve_refund(ask: Asked, refund_id: c.RefundRef, body: RefundResolve) -> Response:
+    """Say what a refund came to whose outcome no look-up could find. The gateway is asked once
+    more: 409 when it disagrees, or when there is still something to be found out. What was not
+    executed has failed, and can be refunded again. Where another amount went back, it has failed
+    too, and the money is a reconciliation difference.
+    """
+    cmd = ResolveRefund(refund_id, body.outcome, body.gateway_reference)
+    return await ask.present(REFUND, await refund_verdicts.resolve(ask.rt, ask.caller, cmd))

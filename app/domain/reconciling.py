@@ -14,6 +14,7 @@ from uuid import UUID
 
 from app.domain.outcome import Refunded, Succeeded
 from app.domain.payment import IN_FLIGHT, Attempt, AttemptStatus
+from app.domain.refund import Refund
 from app.domain.refund import Status as RefundStatus
 
 
@@ -379,6 +380,20 @@ def money_back(money: Refunded, ours: str | None, payment_id: UUID | None) -> Di
         money.gateway_reference,
         ours,
         payment_id=payment_id,
+    )
+
+
+def returned_after_closing(refund: Refund, money: Refunded) -> Difference:
+    """Money went back for a refund of ours that was closed as failed."""
+    return Difference(
+        Kind.REFUND_AFTER_CLOSING,
+        money.currency,
+        None,
+        money.amount_minor,
+        money.gateway_reference,
+        refund.reference,
+        refund_id=refund.id,
+        payment_id=refund.payment_id,
     )
 
 

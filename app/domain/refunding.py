@@ -18,6 +18,7 @@ from app.domain.ledger import Account, Entry, Source, cash, swapped
 from app.domain.outcome import (
     NotExecuted,
     RefundDeclined,
+    RefundDeclineReason,
     Refunded,
     RefundOutcome,
     RefundPending,
@@ -234,6 +235,16 @@ def review(refund: Refund, cause: str) -> Decision:
     return Decision(refund.merchant_id, refunds=(noted,))
 
 
+def closed_by_hand(refund: Refund, payment: Payment, now: datetime, new_id: NewId) -> Decision:
+    """A person says that it was never executed: what it had reserved can be refunded again.
+
+    Should money have gone back all the same, its news is heard as ever (see `settle`).
+    """
+    assert refund.status in OPEN, "what is settled stays so"
+    never = RefundDeclined(RefundDeclineReason.GENERIC, "not executed, as a person says")
+    return _refused(refund, payment, never, now, new_id)
+
+
 def _working(refund: Refund, now: datetime) -> Decision:
     """The gateway has it: it is asked for until it is decided, however often that is."""
     place = min(refund.look_ups, len(LOOK_UP_DELAYS) - 1)
@@ -255,6 +266,7 @@ def _refunded(
         refund,
         status=Status.SUCCEEDED,
         gateway_reference=outcome.gateway_reference,
+        detail=None,
         look_up_at=None,
         settled_at=now,
         version=refund.version + 1,
@@ -289,9 +301,7 @@ def _overturned(
             reserved = payment.amount_refund_reserved + refund.amount
             payment = replace(payment, amount_refund_reserved=reserved)
             before = {"status": refund.status, "failure_code": refund.failure_code}
-            decision = _refunded(
-                replace(refund, failure_code=None, detail=None), payment, outcome, now, new_id
-            )
+            decision = _refunded(replace(refund, failure_code=None), payment, outcome, now, new_id)
             [told] = decision.events
             return replace(decision, events=(replace(told, previous=before),))
         case _:

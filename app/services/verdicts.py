@@ -109,15 +109,15 @@ async def _found_taken(gateway: Gateway, attempt: Attempt, reference: str) -> Su
             raise Unavailable(SILENT, code="gateway_unavailable")
         case Found(outcome=Succeeded() as paid, reference=ours):
             if ours not in {None, attempt.reference}:
-                raise _disagrees("The gateway has that charge under another reference of ours.")
+                raise disagrees("The gateway has that charge under another reference of ours.")
             return paid
         case _:
-            raise _disagrees("The gateway knows no such charge that succeeded.")
+            raise disagrees("The gateway knows no such charge that succeeded.")
 
 
 def _check_amount(attempt: Attempt, taken: Succeeded) -> None:
     if not _is_what_was_asked(attempt, taken):
-        raise _disagrees(
+        raise disagrees(
             f"The gateway took {taken.amount_minor} {taken.currency}, not "
             f"{attempt.amount} {attempt.currency}."
         )
@@ -125,12 +125,12 @@ def _check_amount(attempt: Attempt, taken: Succeeded) -> None:
 
 async def _check_other_amount(rt: Runtime, attempt: Attempt, taken: Succeeded) -> None:
     if _is_what_was_asked(attempt, taken):
-        raise _disagrees("The gateway took exactly what was asked for.")
+        raise disagrees("The gateway took exactly what was asked for.")
     place = attempt.merchant_id, attempt.gateway_account_id
     async with rt.db.begin(attempt.merchant_id) as tx:
         known = await inbox_subjects.attempt_of(tx, *place, None, taken.gateway_reference)
     if known is not None and known[0].id != attempt.id:
-        raise _disagrees("Another payment of yours has that charge.")
+        raise disagrees("Another payment of yours has that charge.")
 
 
 def _is_what_was_asked(attempt: Attempt, taken: Succeeded) -> bool:
@@ -152,7 +152,7 @@ async def _found_absent(gateway: Gateway, waiting: Waiting) -> Outcome | None:
             case Found(outcome=Declined() | Voided() as ended):
                 return ended
             case Found(outcome=Succeeded() | Authorized() | Pending() | RequiresAction()):
-                raise _disagrees("The gateway has this charge: it was executed.")
+                raise disagrees("The gateway has this charge: it was executed.")
             case NotFound() | Found():
                 pass
     sent_at = attempt.last_sent_at or attempt.created_at
@@ -162,7 +162,8 @@ async def _found_absent(gateway: Gateway, waiting: Waiting) -> Outcome | None:
     return None
 
 
-def _disagrees(message: str) -> Conflict:
+def disagrees(message: str) -> Conflict:
+    """What is said is not what the gateway says."""
     return Conflict(message, code="gateway_disagrees")
 
 

@@ -232,6 +232,7 @@ BODIES = {
     "reverse_payment": [{}],
     "cancel_payment": [{}],
     "resolve_payment": [{"outcome": "not_executed"}],
+    "resolve_refund": [{"outcome": "not_executed"}],
     "update_billing_settings": None,
     "create_test_clock": None,
     "advance_test_clock": [{"frozen_at": "2032-01-01T00:00:00Z"}],

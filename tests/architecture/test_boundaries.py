@@ -71,6 +71,7 @@ def test_the_check_above_sees_through_functions() -> None:
     reach = _reaching_out()
     assert {"look_ups._resolve", "look_ups.take", "payments.collect_due"} <= reach
     assert {"refunds.create", "payment_actions.cancel", "verdicts.resolve"} <= reach
+    assert "refund_verdicts.resolve" in reach
     assert "payments._settle" not in reach
 
 
