@@ -33,7 +33,7 @@ async def mark_sent(tx: Tx, key: Key, mark: str, before: datetime | None, now: d
 
 async def freeze_refunds(tx: Tx, requests: Sequence[tuple[Key, str]], now: datetime) -> set[Key]:
     """Write down what refunds ask for, before they are sent for the first time; those of which it
-    was not written down before.
+    was not written down before, and that are not over.
     """
     rows = await tx.fetch(
         """
@@ -41,6 +41,7 @@ async def freeze_refunds(tx: Tx, requests: Sequence[tuple[Key, str]], now: datet
                last_sent_at = CASE WHEN r.created_at < $4 THEN $4 END
           FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS k (merchant_id, id, request)
          WHERE r.merchant_id = k.merchant_id AND r.id = k.id AND r.request IS NULL
+           AND r.status IN ('processing', 'unknown')
         RETURNING r.merchant_id, r.id
         """,
         [key[0] for key, _ in requests],
@@ -51,11 +52,15 @@ async def freeze_refunds(tx: Tx, requests: Sequence[tuple[Key, str]], now: datet
     return {(row["merchant_id"], row["id"]) for row in rows}
 
 
-async def mark_refund_sent(tx: Tx, key: Key, now: datetime) -> None:
-    """Write down, before it is done, that a refund is sent again."""
-    await tx.run(
-        "UPDATE refunds SET last_sent_at = $3 WHERE merchant_id = $1 AND id = $2", *key, now
+async def mark_refund_sent(tx: Tx, key: Key, now: datetime) -> bool:
+    """Write down, before it is done, that a refund is sent again; False where it is over."""
+    marked = await tx.run(
+        "UPDATE refunds SET last_sent_at = $3 WHERE merchant_id = $1 AND id = $2"
+        " AND status IN ('processing', 'unknown')",
+        *key,
+        now,
     )
+    return marked > 0
 
 
 async def thaw_refund(tx: Tx, key: Key, frozen_at: datetime) -> None:

@@ -160,9 +160,9 @@ async def _find_out(rt: Runtime, refund: Refund, call: Row, now: datetime, begun
                 await differences.refunded_again(rt, gateway, refund, paid, others)
         case NotFound() if _may_repeat(can, refund, age):
             async with rt.db.begin_system() as tx:
-                await sends.mark_refund_sent(tx, (refund.merchant_id, refund.id), now)
+                is_open = await sends.mark_refund_sent(tx, (refund.merchant_id, refund.id), now)
             outcome = refund_calls.TOO_LATE
-            if rt.clock.now() - begun <= refund_calls.BEGIN_WITHIN:
+            if is_open and rt.clock.now() - begun <= refund_calls.BEGIN_WITHIN:
                 request = refund_calls.request_again(refund)
                 outcome = await refund_calls.send(gateway, request, again=True)
             await refund_calls.settle(rt, refund, outcome, now)

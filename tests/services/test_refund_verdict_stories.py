@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from app.clock import SystemClock
+from app.db import payments
 from app.domain.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from app.ids import new_id
-from app.services import inbox_settling, reconciliation, reconciliation_repairs
+from app.services import inbox_settling, reconciliation, reconciliation_repairs, refund_calls
 from app.services.reconciliation import CreateReconciliation
 from app.services.reconciliation_repairs import RepairDifference
 from app.services.refund_verdicts import ResolveRefund, resolve
@@ -211,6 +212,31 @@ async def test_a_refund_that_was_never_sent_is_given_up_without_the_gateway(
     await says(world, refund)
     await world.expect("refund.failed")
     assert await set_aside(world) == (0, 0)
+    await world.assert_clean()
+
+
+async def test_a_look_up_that_outlives_a_person_s_word_sends_nothing(
+    world: World, administrator: asyncpg.Connection
+) -> None:
+    """A worker had claimed what was never sent, and stood still while a person gave it up."""
+    await world.subscribed("1000")
+    [before] = await administrator.fetch(
+        "UPDATE gateway_accounts g SET credentials_ciphertext = 'x.lost'"
+        "  FROM gateway_accounts o WHERE o.id = g.id RETURNING o.credentials_ciphertext"
+    )
+    [payment] = await world.payments()
+    refund = await world.refund(payment["id"], 400)
+    await until_nobody_asks(world)
+    key = world.caller.merchant_id, refund
+    async with world.rt.db.begin(world.caller.merchant_id) as tx:
+        claimed, _ = await payments.lock_refund(tx, key)
+    await says(world, refund)
+    await administrator.execute(
+        "UPDATE gateway_accounts SET credentials_ciphertext = $1", before["credentials_ciphertext"]
+    )
+    await refund_calls.carry_out(world.rt, [claimed], world.now)
+    await world.expect("refund.failed")
+    assert world.refunded() == []
     await world.assert_clean()
 
 
