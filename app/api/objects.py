@@ -383,6 +383,13 @@ class Payment(Output):
         ),
     ]
     due_at: At | None
+    postponed_reason: Annotated[
+        str | None,
+        Field(
+            description="Why it could not be tried when it was due, as where its gateway account "
+            "does not open: it is tried every hour until it can be."
+        ),
+    ]
     test_clock_id: c.TestClockId | None
     created_at: At
     succeeded_at: At | None

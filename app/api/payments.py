@@ -34,6 +34,9 @@ class PaymentsQuery(Created):
     invoice_id: c.InvoiceRef | None = None
     status: Status | None = None
     kind: Literal["gateway", "offline"] | None = None
+    postponed: Annotated[
+        bool | None, Field(description="Whether it is put off (`postponed_reason`).")
+    ] = None
     reference: Reference | None = None
 
 

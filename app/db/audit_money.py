@@ -196,7 +196,8 @@ MONEY: Final = (
     Check(
         "nothing_awaits_review",
         "No attempt or refund waits for a person to find out what became of it; but for those that "
-        "are over, and whose differences from the gateway's books are mended.",
+        "are over, and whose differences from the gateway's books are mended. No payment is put off"
+        ", as where its gateway account does not open.",
         """
         SELECT a.merchant_id, a.id::text || ': ' || coalesce(a.detail, '') AS what
           FROM payment_attempts a
@@ -226,6 +227,9 @@ MONEY: Final = (
            AND CASE WHEN r.status IN ('processing', 'unknown')
                     THEN r.detail LIKE 'manual_review:%' OR r.look_up_at IS NULL
                     ELSE r.detail LIKE 'manual_review:%' AND about.is_mended IS NOT TRUE END
+        UNION ALL
+        SELECT p.merchant_id, p.id::text || ': ' || p.postponed_reason FROM payments p
+         WHERE {mine:p} AND p.postponed_reason IS NOT NULL
         """,
     ),
     Check(

@@ -25,7 +25,7 @@ COLUMNS: Final = """
     p.amount, p.amount_captured, p.amount_refunded, p.amount_refund_reserved, p.attempt_count,
     p.failure_code, p.failure_category, p.action_url, p.due_at, p.test_clock_id, p.created_at,
     p.succeeded_at, p.offline_method, p.reference AS offline_reference, p.note, p.received_at,
-    p.amount_to_balance, p.reversed_at, p.reversal_reason, p.version
+    p.amount_to_balance, p.reversed_at, p.reversal_reason, p.postponed_reason, p.version
 """
 LIVE: Final = "p.status NOT IN ('succeeded', 'canceled', 'failed', 'reversed')"
 """Has not come to its end; in the words of `uq_payments_live`, which it is found by."""
@@ -323,6 +323,7 @@ def payment(row: Row) -> Payment:
         amount_to_balance=row["amount_to_balance"],
         reversed_at=row["reversed_at"],
         reversal_reason=row["reversal_reason"],
+        postponed_reason=row["postponed_reason"],
         version=row["version"],
     )
 

@@ -144,7 +144,9 @@ async def parked(tx: Tx, merchant_id: UUID | None) -> list[Row]:
 
 
 async def awaiting_review(tx: Tx, merchant_id: UUID | None) -> list[Row]:
-    """Attempts and refunds that no look-up will settle any more; `n` counts them all."""
+    """Attempts and refunds that no look-up will settle any more, and payments that are put off for
+    their gateway account's sake; `n` counts them all.
+    """
     return await tx.fetch(
         f"""
         SELECT *, count(*) OVER () AS n FROM (
@@ -156,6 +158,10 @@ async def awaiting_review(tx: Tx, merchant_id: UUID | None) -> list[Row]:
             SELECT merchant_id, id, 'refund', created_at, detail FROM refunds
              WHERE status IN ('processing', 'unknown') AND look_up_at IS NULL
                AND ($1::uuid IS NULL OR merchant_id = $1)
+            UNION ALL
+            SELECT merchant_id, id, 'postponed payment', created_at, postponed_reason
+              FROM payments
+             WHERE postponed_reason IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
         ) waiting ORDER BY since LIMIT {LISTED_MAX}
         """,
         merchant_id,

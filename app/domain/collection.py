@@ -83,6 +83,7 @@ def begin(
         due_at=None,
         failure_code=None,
         failure_category=None,
+        postponed_reason=None,
         attempt_count=attempt.ordinal,
         version=payment.version + 1,
     )
@@ -99,7 +100,13 @@ def promised_at(invoice: Invoice, now: datetime) -> datetime | None:
 
 def wait_until(payment: Payment, at: datetime) -> Decision:
     """The payment is due at `at`, and not before."""
-    later = replace(payment, due_at=at, version=payment.version + 1)
+    later = replace(payment, due_at=at, postponed_reason=None, version=payment.version + 1)
+    return Decision(payment.merchant_id, payments=(later,))
+
+
+def postpone(payment: Payment, at: datetime, reason: str) -> Decision:
+    """The payment cannot be tried now, through no fault of its method: it is due again at `at`."""
+    later = replace(payment, due_at=at, postponed_reason=reason, version=payment.version + 1)
     return Decision(payment.merchant_id, payments=(later,))
 
 
@@ -110,6 +117,7 @@ def wait_for_method(payment: Payment) -> Decision:
         status=Status.REQUIRES_PAYMENT_METHOD,
         due_at=None,
         failure_code="payment_method_detached",
+        postponed_reason=None,
         version=payment.version + 1,
     )
     return Decision(payment.merchant_id, payments=(waiting,))
@@ -121,6 +129,7 @@ def hold_back(payment: Payment) -> Decision:
         payment,
         status=Status.REQUIRES_PAYMENT_METHOD,
         due_at=None,
+        postponed_reason=None,
         version=payment.version + 1,
     )
     return Decision(payment.merchant_id, payments=(waiting,))
@@ -183,7 +192,13 @@ def canceled(payment: Payment) -> Payment:
             "A payment of this invoice is in flight or its outcome is not known yet.",
             code="payment_in_flight",
         )
-    return replace(payment, status=Status.CANCELED, due_at=None, version=payment.version + 1)
+    return replace(
+        payment,
+        status=Status.CANCELED,
+        due_at=None,
+        postponed_reason=None,
+        version=payment.version + 1,
+    )
 
 
 def of_what_remains(payment: Payment, remaining: int) -> Payment:
@@ -242,6 +257,7 @@ def retry(
         payment_method_id=chosen,
         amount=payment.amount if amount is None else amount,
         due_at=now,
+        postponed_reason=None,
         version=payment.version + 1,
     )
 

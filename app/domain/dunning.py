@@ -201,6 +201,7 @@ def applied(
     run: Dunning, payment: Payment, verdict: Verdict, now: datetime
 ) -> tuple[Dunning, Payment]:
     """The run and its payment, in the version they are given in, as a verdict has them."""
+    payment = replace(payment, postponed_reason=None)
     waiting = replace(payment, status=PaymentStatus.REQUIRES_PAYMENT_METHOD, due_at=None)
     run = replace(
         run,
@@ -259,6 +260,7 @@ def unscheduled(payment: Payment) -> tuple[Payment, ...]:
         payment,
         status=PaymentStatus.REQUIRES_PAYMENT_METHOD,
         due_at=None,
+        postponed_reason=None,
         version=payment.version + 1,
     )
     return (waiting,)

@@ -98,6 +98,8 @@ class Payment:
     """What of it was more than remained, and became the customer's credit."""
     reversed_at: datetime | None = None
     reversal_reason: str | None = None
+    postponed_reason: str | None = None
+    """Why it could not be tried when it was due, and is put off."""
     hosted_url: str | None = None
     """A page of ours where its customer goes on; told in an event, and kept nowhere else."""
     version: int = 1
@@ -128,6 +130,7 @@ class Payment:
             "action_url": self.action_url,
             "hosted_url": self.hosted_url,
             "due_at": self.due_at,
+            "postponed_reason": self.postponed_reason,
             "created_at": self.created_at,
             "succeeded_at": self.succeeded_at,
             "kind": "gateway" if self.offline is None else "offline",

@@ -93,6 +93,7 @@ def _held_back(bill: Bill) -> tuple[Payment, ...]:
         bill.payment,
         status=Status.REQUIRES_PAYMENT_METHOD,
         due_at=None,
+        postponed_reason=None,
         failure_code=CAPTURED_AFTER_CLOSING,
         version=bill.payment.version + 1,
     )

@@ -233,7 +233,7 @@ def _attempt(
         )
     except (BillingError, ConfigurationError) as error:
         logger.error("collect.postponed", payment=str(payment.id), reason=str(error))
-        return _postponed(payment, now), None
+        return collection.postpone(payment, now + POSTPONE, str(error)), None
     promised = collection.promised_at(bill.invoice, now)
     if promised is not None:
         if not gateway.capabilities.lead_time_seconds(method["type"], payment.currency):
@@ -244,11 +244,6 @@ def _attempt(
     request = charging.first_request(attempt, bill, method, promised)
     written = replace(attempt, request=charging.frozen(request))
     return replace(decision, attempts=(written,)), Call(written, gateway, request)
-
-
-def _postponed(payment: Payment, now: datetime) -> Decision:
-    later = replace(payment, due_at=now + POSTPONE, version=payment.version + 1)
-    return Decision(payment.merchant_id, payments=(later,))
 
 
 def reference(attempt_id: UUID) -> str:

@@ -29,6 +29,7 @@ PARKED: Final = {
     "inbound event": "ine",
     "dunning": "dun",
 }
+WAITING: Final = {"payment": "att", "refund": "re", "postponed payment": "pay"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ async def look(rt: Runtime, merchant_id: UUID | None = None) -> Status:
         tuple(queues),
         tuple((row["kind"], row["status"], row["n"]) for row in flying),
         _listed(parked, PARKED),
-        _listed(waiting, {"payment": "att", "refund": "re"}),
+        _listed(waiting, WAITING),
         _listed(clocks, {"": "clock"}),
     )
 

@@ -867,6 +867,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("detached_at IS NULL"),
     )
+    op.add_column("payments", sa.Column("postponed_reason", sa.Text(), nullable=True))
     op.add_column("payments", sa.Column("offline_method", sa.Text(), nullable=True))
     op.add_column("payments", sa.Column("reference", sa.Text(), nullable=True))
     op.add_column("payments", sa.Column("note", sa.Text(), nullable=True))
@@ -883,6 +884,13 @@ def upgrade() -> None:
         "payments", sa.Column("reversed_at", postgresql.TIMESTAMP(timezone=True), nullable=True)
     )
     op.add_column("payments", sa.Column("reversal_reason", sa.Text(), nullable=True))
+    op.create_index(
+        "ix_payments_postponed",
+        "payments",
+        ["merchant_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("postponed_reason IS NOT NULL"),
+    )
     op.create_index(
         "uq_payments_reference",
         "payments",
@@ -980,6 +988,11 @@ def upgrade() -> None:
         "offline_method IN ('bank_transfer', 'cash', 'cheque', 'other')",
     )
     op.create_check_constraint(
+        op.f("ck_payments_postponed"),
+        "payments",
+        "postponed_reason IS NULL OR status = 'scheduled'",
+    )
+    op.create_check_constraint(
         op.f("ck_payments_refunds_within_capture"),
         "payments",
         "least(amount_refunded, amount_refund_reserved, amount_to_balance) >= 0 AND amount_refunded + amount_refund_reserved + amount_to_balance <= amount_captured",
@@ -1068,6 +1081,7 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_payments_status"), "payments", type_="check")
     op.drop_constraint(op.f("ck_payments_reversed"), "payments", type_="check")
     op.drop_constraint(op.f("ck_payments_refunds_within_capture"), "payments", type_="check")
+    op.drop_constraint(op.f("ck_payments_postponed"), "payments", type_="check")
     op.drop_constraint(op.f("ck_payments_offline_method"), "payments", type_="check")
     op.drop_constraint(op.f("ck_payments_offline"), "payments", type_="check")
     op.drop_constraint(op.f("ck_ledger_entries_source"), "ledger_entries", type_="check")
@@ -1108,6 +1122,11 @@ def downgrade() -> None:
         table_name="payments",
         postgresql_where=sa.text("reference IS NOT NULL AND status <> 'reversed'"),
     )
+    op.drop_index(
+        "ix_payments_postponed",
+        table_name="payments",
+        postgresql_where=sa.text("postponed_reason IS NOT NULL"),
+    )
     op.drop_column("payments", "reversal_reason")
     op.drop_column("payments", "reversed_at")
     op.drop_column("payments", "amount_to_balance")
@@ -1115,6 +1134,7 @@ def downgrade() -> None:
     op.drop_column("payments", "note")
     op.drop_column("payments", "reference")
     op.drop_column("payments", "offline_method")
+    op.drop_column("payments", "postponed_reason")
     op.drop_index(
         "ix_payment_methods_expiry",
         table_name="payment_methods",

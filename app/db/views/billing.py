@@ -141,7 +141,7 @@ PAYMENT = View(
         t.id, t.invoice_id, t.customer_id, t.payment_method_id, t.status, t.currency, t.amount,
         t.amount_captured, t.amount_refunded, t.amount_refund_reserved, t.attempt_count,
         t.failure_code, t.failure_category, t.action_url, NULL::text AS hosted_url, t.due_at,
-        t.test_clock_id, t.created_at, t.succeeded_at,
+        t.postponed_reason, t.test_clock_id, t.created_at, t.succeeded_at,
         CASE WHEN t.offline_method IS NULL THEN 'gateway' ELSE 'offline' END AS kind,
         t.offline_method, t.reference, t.note, t.received_at, t.amount_to_balance, t.reversed_at,
         t.reversal_reason, t.version
@@ -153,6 +153,7 @@ PAYMENT = View(
         "customer_id": "t.customer_id = {}",
         "invoice_id": "t.invoice_id = {}",
         "status": "t.status = {}",
+        "postponed": "(t.postponed_reason IS NOT NULL) = {}",
     },
     references={
         "customer": "customer",

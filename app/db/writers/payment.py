@@ -23,6 +23,7 @@ PAYMENT_CHANGES: Final = (
     "failure_category",
     "action_url",
     "due_at",
+    "postponed_reason",
     "succeeded_at",
     "version",
 )
@@ -65,6 +66,7 @@ def _payment_change(p: Payment) -> bulk.Row:
         p.failure_category,
         p.action_url,
         p.due_at,
+        p.postponed_reason,
         p.succeeded_at,
         p.version,
     )
