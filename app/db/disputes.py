@@ -72,12 +72,13 @@ async def claim_polling(
     """
     return await tx.fetch(
         f"""
-        UPDATE gateway_accounts g SET disputes_polled_at = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT a.merchant_id, a.id, a.disputes_polled_at, a.created_at FROM gateway_accounts a
              WHERE a.gateway = ANY ($1) AND coalesce(a.disputes_polled_at, a.created_at) < $3
                AND a.id <> ALL ($5::uuid[])
-             ORDER BY a.disputes_polled_at NULLS FIRST LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
-        ) due WHERE g.merchant_id = due.merchant_id AND g.id = due.id
+             ORDER BY a.disputes_polled_at NULLS FIRST LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE gateway_accounts g SET disputes_polled_at = $2 FROM due
+         WHERE g.merchant_id = due.merchant_id AND g.id = due.id
         RETURNING g.merchant_id, g.id AS gateway_account_id,
                   coalesce(due.disputes_polled_at, due.created_at) AS since, {OPENING}
         """,

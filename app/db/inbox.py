@@ -143,13 +143,14 @@ async def claim(tx: Tx, now: datetime, lease: datetime, limit: int) -> list[Clai
     """
     rows = await tx.fetch(
         f"""
-        UPDATE inbound_events e SET lease_until = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id FROM inbound_events d
              WHERE d.due_at <= $1 AND d.status = 'received'
                AND (d.lease_until IS NULL OR d.lease_until <= $1)
                AND d.id = {_waiting("d", "ORDER BY w.id LIMIT 1")}
-             ORDER BY d.due_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) due WHERE e.merchant_id = due.merchant_id AND e.id = due.id
+             ORDER BY d.due_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED)
+        UPDATE inbound_events e SET lease_until = $2 FROM due
+         WHERE e.merchant_id = due.merchant_id AND e.id = due.id
         RETURNING e.merchant_id, e.id, e.gateway_account_id, e.gateway_event_id, e.type, e.kind,
                   e.reference, e.our_reference, e.payment_reference, e.occurred_at, e.attempts
         """,

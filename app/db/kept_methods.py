@@ -104,7 +104,7 @@ async def claim_detaching(tx: Tx, now: datetime, lease: datetime, limit: int) ->
     """
     return await tx.fetch(
         f"""
-        UPDATE payment_methods m SET detach_due_at = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id FROM payment_methods d
              WHERE d.detach_due_at <= $1
                AND NOT EXISTS (
@@ -116,8 +116,8 @@ async def claim_detaching(tx: Tx, now: datetime, lease: datetime, limit: int) ->
                     WHERE o.merchant_id = d.merchant_id
                       AND o.gateway_account_id = d.gateway_account_id
                       AND o.gateway_reference = d.gateway_reference AND o.detached_at IS NULL)
-             ORDER BY d.detach_due_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) due
+             ORDER BY d.detach_due_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED)
+        UPDATE payment_methods m SET detach_due_at = $2 FROM due
          JOIN gateway_accounts g ON g.merchant_id = due.merchant_id
          WHERE m.merchant_id = due.merchant_id AND m.id = due.id AND g.id = m.gateway_account_id
         RETURNING {SHOWN}, m.detach_look_ups, {OPENING}
@@ -163,15 +163,15 @@ async def claim_refreshing(
     """
     return await tx.fetch(
         f"""
-        UPDATE payment_methods m SET refreshed_at = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id FROM payment_methods d
               JOIN gateway_accounts a
                 ON a.merchant_id = d.merchant_id AND a.id = d.gateway_account_id
              WHERE d.detached_at IS NULL AND a.disabled_at IS NULL AND a.gateway = ANY ($1)
                AND coalesce(d.refreshed_at, d.created_at) < $3
              ORDER BY coalesce(d.refreshed_at, d.created_at) LIMIT $4
-               FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) due
+               FOR NO KEY UPDATE OF d SKIP LOCKED)
+        UPDATE payment_methods m SET refreshed_at = $2 FROM due
          JOIN gateway_accounts g ON g.merchant_id = due.merchant_id
          WHERE m.merchant_id = due.merchant_id AND m.id = due.id AND g.id = m.gateway_account_id
         RETURNING {SHOWN}, {OPENING}
@@ -191,7 +191,7 @@ async def claim_expiring(
     """
     return await tx.fetch(
         f"""
-        UPDATE payment_methods m SET expiry_notice = due.month FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id, d.expiry_year * 12 + d.expiry_month AS month
               FROM payment_methods d
               JOIN customers c ON c.merchant_id = d.merchant_id AND c.id = d.customer_id
@@ -206,8 +206,9 @@ async def claim_expiring(
                    d.expiry_year, d.expiry_month, 1, 0, 0, 0, 'UTC') + interval '1 month'
                AND $1::timestamptz < make_timestamptz(
                    d.expiry_year, d.expiry_month, 1, 0, 0, 0, 'UTC') + interval '1 month'
-             ORDER BY d.id LIMIT $5 FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) due WHERE m.merchant_id = due.merchant_id AND m.id = due.id
+             ORDER BY d.id LIMIT $5 FOR NO KEY UPDATE OF d SKIP LOCKED)
+        UPDATE payment_methods m SET expiry_notice = due.month FROM due
+         WHERE m.merchant_id = due.merchant_id AND m.id = due.id
         RETURNING {SHOWN}
         """,
         now,

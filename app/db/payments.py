@@ -75,12 +75,14 @@ async def claim_look_ups(
     """Attempts whose outcome is to be asked for now; nobody else asks before `lease`."""
     rows = await tx.fetch(
         f"""
-        UPDATE payment_attempts a SET look_up_at = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id FROM payment_attempts d JOIN payments p
                 ON p.merchant_id = d.merchant_id AND p.id = d.payment_id
              WHERE d.look_up_at <= $1 AND p.test_clock_id IS NOT DISTINCT FROM $4
-             ORDER BY d.look_up_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) due WHERE a.merchant_id = due.merchant_id AND a.id = due.id RETURNING {ATTEMPT_COLUMNS}
+             ORDER BY d.look_up_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED)
+        UPDATE payment_attempts a SET look_up_at = $2 FROM due
+         WHERE a.merchant_id = due.merchant_id AND a.id = due.id
+        RETURNING {ATTEMPT_COLUMNS}
         """,
         now,
         lease,
@@ -96,12 +98,14 @@ async def claim_refund_look_ups(
     """Refunds whose outcome is to be asked for now; nobody else asks before `lease`."""
     rows = await tx.fetch(
         f"""
-        UPDATE refunds r SET look_up_at = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id FROM refunds d JOIN payments p
                 ON p.merchant_id = d.merchant_id AND p.id = d.payment_id
              WHERE d.look_up_at <= $1 AND p.test_clock_id IS NOT DISTINCT FROM $4
-             ORDER BY d.look_up_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) due WHERE r.merchant_id = due.merchant_id AND r.id = due.id RETURNING {REFUND_COLUMNS}
+             ORDER BY d.look_up_at LIMIT $3 FOR NO KEY UPDATE OF d SKIP LOCKED)
+        UPDATE refunds r SET look_up_at = $2 FROM due
+         WHERE r.merchant_id = due.merchant_id AND r.id = due.id
+        RETURNING {REFUND_COLUMNS}
         """,
         now,
         lease,

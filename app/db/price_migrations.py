@@ -129,12 +129,14 @@ async def claim(tx: Tx, now: datetime, lease: datetime, only: UUID | None = None
     """One migration that is to be worked on and that nobody has, leased to the caller."""
     return await tx.fetchrow(
         """
-        UPDATE price_migrations t SET lease_until = $2 FROM (
+        WITH free AS MATERIALIZED (
             SELECT merchant_id, id FROM price_migrations
              WHERE status IN ('estimating', 'running')
                AND (lease_until IS NULL OR lease_until <= $1) AND ($3::uuid IS NULL OR id = $3)
-             ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
-        ) free WHERE t.merchant_id = free.merchant_id AND t.id = free.id RETURNING t.*
+             ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE price_migrations t SET lease_until = $2 FROM free
+         WHERE t.merchant_id = free.merchant_id AND t.id = free.id
+        RETURNING t.*
         """,
         now,
         lease,

@@ -61,7 +61,8 @@ async def claim(tx: Tx, now: datetime, only: UUID | None = None) -> Row | None:
              ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
         ), taken AS (
             UPDATE reconciliations r SET status = 'running', lease_until = $2 FROM next
-             WHERE r.merchant_id = next.merchant_id AND r.id = next.id RETURNING r.*
+             WHERE r.merchant_id = next.merchant_id AND r.id = next.id
+            RETURNING r.*
         )
         SELECT t.merchant_id, t.id, t.gateway_account_id, t.window_start, t.window_end, {OPENING}
           FROM taken t JOIN gateway_accounts g
@@ -428,10 +429,11 @@ async def repairing(tx: Tx, now: datetime) -> list[Row]:
     """
     return await tx.fetch(
         """
-        UPDATE reconciliation_differences d SET tried_at = $2 FROM (
+        WITH next AS MATERIALIZED (
             SELECT merchant_id, id FROM reconciliation_differences WHERE status = 'repairing'
-             ORDER BY tried_at NULLS FIRST, created_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-        ) next WHERE d.merchant_id = next.merchant_id AND d.id = next.id
+             ORDER BY tried_at NULLS FIRST, created_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE reconciliation_differences d SET tried_at = $2 FROM next
+         WHERE d.merchant_id = next.merchant_id AND d.id = next.id
         RETURNING d.merchant_id, d.id
         """,
         DIFFERENCES_MAX,
@@ -445,15 +447,16 @@ async def late_money(tx: Tx, now: datetime) -> list[Row]:
     """
     return await tx.fetch(
         """
-        UPDATE reconciliation_differences d SET tried_at = $2 FROM (
+        WITH next AS MATERIALIZED (
             SELECT n.merchant_id, n.id, m.mode FROM reconciliation_differences n
               JOIN merchants m ON m.id = n.merchant_id
              WHERE n.status = 'open' AND n.kind IN ('charge_after_closing', 'charged_twice')
                AND n.sent_at IS NULL
                AND m.billing_settings ->> 'late_payments' IN ('apply', 'refund')
              ORDER BY n.tried_at NULLS FIRST, n.created_at LIMIT $1
-               FOR NO KEY UPDATE OF n SKIP LOCKED
-        ) next WHERE d.merchant_id = next.merchant_id AND d.id = next.id
+               FOR NO KEY UPDATE OF n SKIP LOCKED)
+        UPDATE reconciliation_differences d SET tried_at = $2 FROM next
+         WHERE d.merchant_id = next.merchant_id AND d.id = next.id
         RETURNING d.merchant_id, d.id, next.mode
         """,
         DIFFERENCES_MAX,

@@ -112,11 +112,12 @@ async def claim(tx: Tx, now: datetime, lease: datetime, limit: int) -> list[tupl
     """Sessions to be looked after now, as (merchant, id); nobody else does before `lease`."""
     rows = await tx.fetch(
         """
-        UPDATE setup_sessions s SET look_up_at = $2 FROM (
+        WITH due AS MATERIALIZED (
             SELECT d.merchant_id, d.id FROM setup_sessions d
              WHERE d.look_up_at <= $1 ORDER BY d.look_up_at LIMIT $3
-               FOR NO KEY UPDATE SKIP LOCKED
-        ) due WHERE s.merchant_id = due.merchant_id AND s.id = due.id
+               FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE setup_sessions s SET look_up_at = $2 FROM due
+         WHERE s.merchant_id = due.merchant_id AND s.id = due.id
         RETURNING s.merchant_id, s.id
         """,
         now,

@@ -47,12 +47,14 @@ async def claim(tx: Tx, now: datetime, lease: datetime, only: UUID | None = None
     """One advancing clock that nobody is moving, leased to the caller."""
     return await tx.fetchrow(
         """
-        UPDATE test_clocks t SET lease_until = $2 FROM (
+        WITH free AS MATERIALIZED (
             SELECT merchant_id, id FROM test_clocks
              WHERE status = 'advancing' AND (lease_until IS NULL OR lease_until <= $1)
                AND ($3::uuid IS NULL OR id = $3)
-             ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
-        ) free WHERE t.merchant_id = free.merchant_id AND t.id = free.id RETURNING t.*
+             ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE test_clocks t SET lease_until = $2 FROM free
+         WHERE t.merchant_id = free.merchant_id AND t.id = free.id
+        RETURNING t.*
         """,
         now,
         lease,

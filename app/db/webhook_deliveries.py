@@ -176,12 +176,13 @@ async def cancel_unwanted(tx: Tx, now: datetime, disabled_before: datetime, limi
     """
     return await tx.run(
         """
-        UPDATE webhook_deliveries d SET status = 'canceled', due_at = NULL, settled_at = $1
-          FROM (SELECT p.merchant_id, p.id
-                  FROM webhook_endpoints e JOIN webhook_deliveries p
-                    ON p.merchant_id = e.merchant_id AND p.webhook_endpoint_id = e.id
-                 WHERE (e.deleted_at IS NOT NULL OR e.disabled_at < $2) AND p.status = 'pending'
-                 ORDER BY p.position DESC LIMIT $3 FOR UPDATE OF p SKIP LOCKED) u
+        WITH u AS MATERIALIZED (
+            SELECT p.merchant_id, p.id
+              FROM webhook_endpoints e JOIN webhook_deliveries p
+                ON p.merchant_id = e.merchant_id AND p.webhook_endpoint_id = e.id
+             WHERE (e.deleted_at IS NOT NULL OR e.disabled_at < $2) AND p.status = 'pending'
+             ORDER BY p.position DESC LIMIT $3 FOR UPDATE OF p SKIP LOCKED)
+        UPDATE webhook_deliveries d SET status = 'canceled', due_at = NULL, settled_at = $1 FROM u
          WHERE d.merchant_id = u.merchant_id AND d.id = u.id
         """,
         now,

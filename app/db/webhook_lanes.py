@@ -78,11 +78,12 @@ async def claim(
     """Lease up to `limit` lanes that are due, longest due first; of failing endpoints or others."""
     rows = await tx.fetch(
         """
-        UPDATE webhook_lanes l SET holder = $1, lease_until = $3 FROM (
+        WITH d AS MATERIALIZED (
             SELECT merchant_id, webhook_endpoint_id FROM webhook_lanes
              WHERE due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2)
                AND (failures > 0) = $5
-             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED) d
+             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+        UPDATE webhook_lanes l SET holder = $1, lease_until = $3 FROM d
          WHERE l.merchant_id = d.merchant_id AND l.webhook_endpoint_id = d.webhook_endpoint_id
         RETURNING l.merchant_id, l.webhook_endpoint_id
         """,

@@ -1,6 +1,7 @@
 """Who may call whom: the layers, the one writer of money, and no network inside a transaction."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,3 +140,18 @@ def _reaching_out() -> set[str]:
         reach |= more
         grew = bool(more)
     return reach
+
+
+UPDATES_FROM_LIMITED = re.compile(
+    r"UPDATE \w+(?: \w+)? SET(?:(?!WITH |\"\"\").)*?FROM \((?:(?!\"\"\").)*?SKIP LOCKED", re.DOTALL
+)
+
+
+def test_what_is_claimed_is_limited_before_anything_is_joined_to_it() -> None:
+    """A subquery of an UPDATE that locks and limits may be run once for each row of the other side:
+    each time it passes over what was just taken, and in the end more is taken than its limit. Such
+    a one stands in `WITH … AS MATERIALIZED`, which is run once.
+    """
+    bad = "UPDATE jobs j SET taken = true FROM (SELECT id FROM jobs LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    assert UPDATES_FROM_LIMITED.search(bad)
+    assert [each.path for each in modules() if UPDATES_FROM_LIMITED.search(each.text)] == []
