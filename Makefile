@@ -46,7 +46,7 @@ dev: setup ## run the service here, with its own PostgreSQL and Valkey (Ctrl-C s
 	@$(BIN)/perennial dev
 
 test: setup ## run the tests, but for the long campaigns
-	@$(BIN)/pytest -q -n 2 -m "not campaign and not sandbox"
+	@$(BIN)/pytest -q -n 3 -m "not campaign and not sandbox"
 
 check: lint types layers openapi-check test ## all that CI runs, in its order
 
