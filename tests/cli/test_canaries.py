@@ -93,7 +93,7 @@ def test_no_log_repeats_what_the_deployment_keeps_secret(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "CONCEALED_ALWAYS", set())
-    stranger, handler = logging.getLogger("a.library"), logging.StreamHandler(sys.stderr)
+    stranger, handler = logging.getLogger("somebody.elses"), logging.StreamHandler(sys.stderr)
     monkeypatch.setattr(stranger, "handlers", [handler])
     with listening(capfd) as logged:
         log.configure("debug", "json", {CANARY})
